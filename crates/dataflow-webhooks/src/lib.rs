@@ -1,0 +1,6 @@
+//! Verify, deduplicate and decode the signed webhooks of DataFlow Platform.
+
+pub mod dedup;
+pub mod event;
+#[cfg(feature = "testing")]
+pub mod testing;
