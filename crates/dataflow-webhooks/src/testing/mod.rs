@@ -1,1 +1,5 @@
 //! Help for tests.
+
+pub mod samples;
+
+pub use samples::Sample;

@@ -1,0 +1,219 @@
+//! `id`, `type` and `created_at`, out of a body that was verified.
+//!
+//! A JSON object always passes: the sender is authentic, so an odd member is no reason to lose the event. Refused is
+//! only what two readers could understand differently or not at all: invalid UTF-8, something that is no JSON
+//! object, `id` or `type` twice.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::event::{EventType, json};
+
+/// Bytes that an `id` may have.
+const ID_LENGTH: std::ops::RangeInclusive<usize> = 1..=255;
+
+/// The envelope of one event, without what is in `data` and `metadata`.
+///
+/// It remembers where the members stand in the body, so that decoding the event does not read the body again.
+#[derive(Clone)]
+pub(crate) struct Envelope {
+    pub(crate) id: String,
+    pub(crate) event_type: EventType,
+    pub(crate) created_at: Option<Timestamp>,
+    id_place: IdPlace,
+    data: Option<Range<usize>>,
+    metadata: Option<Range<usize>>,
+}
+
+/// Where the identifier has to be written so that the body says it.
+#[derive(Clone)]
+enum IdPlace {
+    /// The body says it already.
+    Written,
+    /// In place of the odd `id` that stands there.
+    Instead(Range<usize>),
+    /// As a new member, at the start of the object.
+    Missing,
+}
+
+impl Envelope {
+    /// Reads the envelope in `body`.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, EnvelopeError> {
+        let text = std::str::from_utf8(body).map_err(|error| EnvelopeError::not_utf8(&error))?;
+
+        let (mut id, mut event_type) = (Once::default(), Once::default());
+        let (mut created_at, mut data, mut metadata) = (None, None, None);
+        json::members(text, |name, value| match &*name {
+            "id" => id.see(value.get()),
+            "type" => event_type.see(value.get()),
+            "created_at" => created_at = Some(value.get()),
+            "data" => data = Some(value.get()),
+            "metadata" => metadata = Some(value.get()),
+            _ => {}
+        })
+        .map_err(|error| EnvelopeError::not_an_object(&error))?;
+
+        let id = id.value(EnvelopeErrorKind::RepeatedId)?;
+        let event_type = event_type.value(EnvelopeErrorKind::RepeatedType)?;
+        let (id, id_place) = match (id.and_then(usable_id), id) {
+            (Some(usable), _) => (usable.into_owned(), IdPlace::Written),
+            (None, Some(odd)) => (digest_id(body), IdPlace::Instead(span(text, odd))),
+            (None, None) => (digest_id(body), IdPlace::Missing),
+        };
+        Ok(Self {
+            id,
+            event_type: event_type.and_then(json::string).map_or_else(|| "".into(), |name| EventType::from(&*name)),
+            created_at: created_at.and_then(json::string).and_then(|time| time.parse().ok()),
+            id_place,
+            data: data.map(|value| span(text, value)),
+            metadata: metadata.map(|value| span(text, value)),
+        })
+    }
+
+    /// The text of `data` in the body this envelope was read from; `null` when it is missing.
+    pub(crate) fn data<'a>(&self, body: &'a [u8]) -> &'a str {
+        member(body, self.data.as_ref())
+    }
+
+    /// The text of `metadata` in the body this envelope was read from; `null` when it is missing.
+    pub(crate) fn metadata<'a>(&self, body: &'a [u8]) -> &'a str {
+        member(body, self.metadata.as_ref())
+    }
+
+    /// The body as text, with this envelope's `id` in it, and the place of `data` in that text.
+    pub(crate) fn text<'a>(&self, body: &'a [u8]) -> (Cow<'a, str>, Option<Range<usize>>) {
+        // Lossless: only a body that is valid UTF-8 has an envelope.
+        let text = String::from_utf8_lossy(body);
+        let (gap, written) = match &self.id_place {
+            IdPlace::Written => return (text, self.data.clone()),
+            IdPlace::Instead(odd) => (odd.clone(), format!("\"{}\"", self.id)),
+            IdPlace::Missing => {
+                let start = text.find('{').map_or(0, |brace| brace + 1);
+                let comma = if text[start..].trim_ascii_start().starts_with('}') { "" } else { "," };
+                (start..start, format!("\"id\":\"{}\"{comma}", self.id))
+            }
+        };
+        let moved = |at: usize| if at < gap.end { at } else { at - gap.len() + written.len() };
+        let data = self.data.as_ref().map(|data| moved(data.start)..moved(data.end));
+        let mut text = text.into_owned();
+        text.replace_range(gap.clone(), &written);
+        (text.into(), data)
+    }
+}
+
+/// A member that may be there once.
+#[derive(Default)]
+struct Once<'a> {
+    value: Option<&'a str>,
+    repeated: bool,
+}
+
+impl<'a> Once<'a> {
+    fn see(&mut self, value: &'a str) {
+        self.repeated |= self.value.replace(value).is_some();
+    }
+
+    fn value(self, repeated: EnvelopeErrorKind) -> Result<Option<&'a str>, EnvelopeError> {
+        if self.repeated { Err(EnvelopeError { kind: repeated, place: Place::None }) } else { Ok(self.value) }
+    }
+}
+
+fn usable_id(text: &str) -> Option<Cow<'_, str>> {
+    // U+0000 is left out because PostgreSQL's TEXT, where identifiers end up, refuses it.
+    json::string(text).filter(|id| ID_LENGTH.contains(&id.len()) && !id.contains('\0'))
+}
+
+/// What identifies an event without a usable `id`: every delivery of it has the same body.
+fn digest_id(body: &[u8]) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+
+    let digest = Sha256::digest(body);
+    let mut id = String::with_capacity("sha256:".len() + 2 * digest.len());
+    id.push_str("sha256:");
+    for byte in digest {
+        id.push(char::from(HEX[usize::from(byte >> 4)]));
+        id.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    id
+}
+
+/// Where `part`, which is a slice of `whole`, stands in it.
+fn span(whole: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start + part.len()
+}
+
+fn member<'a>(body: &'a [u8], span: Option<&Range<usize>>) -> &'a str {
+    span.and_then(|span| body.get(span.clone()))
+        .and_then(|text| std::str::from_utf8(text).ok())
+        .unwrap_or("null")
+}
+
+/// Why a body is no event's envelope.
+///
+/// It says what is wrong and where, and never shows any of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvelopeError {
+    kind: EnvelopeErrorKind,
+    place: Place,
+}
+
+/// What is wrong with an envelope; from [`EnvelopeError::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EnvelopeErrorKind {
+    /// The body is not valid UTF-8.
+    NotUtf8,
+    /// The body is not one JSON object, with nothing but white space around it.
+    NotAnObject,
+    /// The object has the member `id` more than once, so that two readers could take it for different events.
+    RepeatedId,
+    /// The object has the member `type` more than once.
+    RepeatedType,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    None,
+    Byte(usize),
+    LineColumn(usize, usize),
+}
+
+impl EnvelopeError {
+    /// What is wrong.
+    pub fn kind(&self) -> EnvelopeErrorKind {
+        self.kind
+    }
+
+    fn not_utf8(error: &std::str::Utf8Error) -> Self {
+        Self { kind: EnvelopeErrorKind::NotUtf8, place: Place::Byte(error.valid_up_to()) }
+    }
+
+    fn not_an_object(error: &serde_json::Error) -> Self {
+        // The rest of the error is dropped: it may quote the body.
+        Self { kind: EnvelopeErrorKind::NotAnObject, place: Place::LineColumn(error.line(), error.column()) }
+    }
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            EnvelopeErrorKind::NotUtf8 => "the body is not valid UTF-8",
+            EnvelopeErrorKind::NotAnObject => "the body is not one JSON object",
+            EnvelopeErrorKind::RepeatedId => "the body has the member `id` more than once",
+            EnvelopeErrorKind::RepeatedType => "the body has the member `type` more than once",
+        })?;
+        match self.place {
+            Place::None => Ok(()),
+            Place::Byte(at) => write!(f, ": wrong from byte {at} on"),
+            Place::LineColumn(line, column) => write!(f, ": wrong at line {line}, column {column}"),
+        }
+    }
+}
+
+impl Error for EnvelopeError {}
