@@ -67,8 +67,12 @@ impl Envelope {
         };
         Ok(Self {
             id,
-            event_type: event_type.and_then(json::string).map_or_else(|| "".into(), |name| EventType::from(&*name)),
-            created_at: created_at.and_then(json::string).and_then(|time| time.parse().ok()),
+            event_type: event_type
+                .and_then(json::string)
+                .map_or_else(|| "".into(), |name| EventType::from(&*name)),
+            created_at: created_at
+                .and_then(json::string)
+                .and_then(|time| time.parse().ok()),
             id_place,
             data: data.map(|value| span(text, value)),
             metadata: metadata.map(|value| span(text, value)),
@@ -94,12 +98,25 @@ impl Envelope {
             IdPlace::Instead(odd) => (odd.clone(), format!("\"{}\"", self.id)),
             IdPlace::Missing => {
                 let start = text.find('{').map_or(0, |brace| brace + 1);
-                let comma = if text[start..].trim_ascii_start().starts_with('}') { "" } else { "," };
+                let comma = if text[start..].trim_ascii_start().starts_with('}') {
+                    ""
+                } else {
+                    ","
+                };
                 (start..start, format!("\"id\":\"{}\"{comma}", self.id))
             }
         };
-        let moved = |at: usize| if at < gap.end { at } else { at - gap.len() + written.len() };
-        let data = self.data.as_ref().map(|data| moved(data.start)..moved(data.end));
+        let moved = |at: usize| {
+            if at < gap.end {
+                at
+            } else {
+                at - gap.len() + written.len()
+            }
+        };
+        let data = self
+            .data
+            .as_ref()
+            .map(|data| moved(data.start)..moved(data.end));
         let mut text = text.into_owned();
         text.replace_range(gap.clone(), &written);
         (text.into(), data)
@@ -119,7 +136,14 @@ impl<'a> Once<'a> {
     }
 
     fn value(self, repeated: EnvelopeErrorKind) -> Result<Option<&'a str>, EnvelopeError> {
-        if self.repeated { Err(EnvelopeError { kind: repeated, place: Place::None }) } else { Ok(self.value) }
+        if self.repeated {
+            Err(EnvelopeError {
+                kind: repeated,
+                place: Place::None,
+            })
+        } else {
+            Ok(self.value)
+        }
     }
 }
 
@@ -191,12 +215,18 @@ impl EnvelopeError {
     }
 
     fn not_utf8(error: &std::str::Utf8Error) -> Self {
-        Self { kind: EnvelopeErrorKind::NotUtf8, place: Place::Byte(error.valid_up_to()) }
+        Self {
+            kind: EnvelopeErrorKind::NotUtf8,
+            place: Place::Byte(error.valid_up_to()),
+        }
     }
 
     fn not_an_object(error: &serde_json::Error) -> Self {
         // The rest of the error is dropped: it may quote the body.
-        Self { kind: EnvelopeErrorKind::NotAnObject, place: Place::LineColumn(error.line(), error.column()) }
+        Self {
+            kind: EnvelopeErrorKind::NotAnObject,
+            place: Place::LineColumn(error.line(), error.column()),
+        }
     }
 }
 
@@ -217,3 +247,72 @@ impl fmt::Display for EnvelopeError {
 }
 
 impl Error for EnvelopeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of "Event Payload Structure".
+    const DOCUMENTED: &[u8] = br#"{
+      "id": "evt_1a2b3c4d5e6f",
+      "type": "pipeline.run.completed",
+      "created_at": "2025-01-24T10:30:00Z",
+      "data": {
+        "pipeline_id": "pipe_abc123",
+        "run_id": "run_xyz789",
+        "status": "completed",
+        "records_processed": 15420,
+        "duration_seconds": 127,
+        "started_at": "2025-01-24T10:27:53Z",
+        "completed_at": "2025-01-24T10:30:00Z"
+      },
+      "metadata": {
+        "environment": "production",
+        "triggered_by": "schedule"
+      }
+    }"#;
+
+    #[test]
+    fn the_envelope_of_a_documented_event_takes_one_allocation() {
+        let info = allocation_counter::measure(|| assert!(Envelope::parse(DOCUMENTED).is_ok()));
+        assert_eq!(info.count_total, 1, "{info:?}");
+    }
+
+    #[test]
+    fn nested_data_takes_a_second_allocation_and_an_unknown_type_a_third() {
+        let nested = br#"{"id":"evt_1","type":"pipeline.created","data":{"tags":[{"name":"a"}]}}"#;
+        let info = allocation_counter::measure(|| assert!(Envelope::parse(nested).is_ok()));
+        assert_eq!(info.count_total, 2, "{info:?}");
+
+        let unknown = br#"{"id":"evt_1","type":"seat.added","data":{"tags":[{"name":"a"}]}}"#;
+        let info = allocation_counter::measure(|| assert!(Envelope::parse(unknown).is_ok()));
+        assert_eq!(info.count_total, 3, "{info:?}");
+    }
+
+    #[test]
+    fn members_are_found_again_in_the_body() {
+        let envelope = Envelope::parse(DOCUMENTED).unwrap();
+        assert!(
+            envelope
+                .data(DOCUMENTED)
+                .starts_with("{\n        \"pipeline_id\"")
+        );
+        assert!(
+            envelope
+                .metadata(DOCUMENTED)
+                .ends_with("\"schedule\"\n      }")
+        );
+    }
+
+    #[test]
+    fn a_body_the_envelope_was_not_read_from_gives_null_and_no_panic() {
+        let envelope = Envelope::parse(DOCUMENTED).unwrap();
+        assert_eq!(envelope.data(b"{}"), "null");
+        assert_eq!(
+            crate::event::Event::decode(b"\xff", &envelope)
+                .raw_data()
+                .as_str(),
+            "null"
+        );
+    }
+}

@@ -74,8 +74,8 @@ pub use self::payload::*;
 pub use self::raw::{DecodeError, Extra, ExtraIter, RawData};
 pub use crate::envelope::{EnvelopeError, EnvelopeErrorKind};
 
-use crate::envelope::Envelope;
 use self::shown::shown;
+use crate::envelope::Envelope;
 
 /// One event.
 ///
@@ -147,7 +147,9 @@ impl Event {
     pub(crate) fn decode(body: &[u8], envelope: &Envelope) -> Self {
         let data = RawData::from_text(envelope.data(body));
         let (text, data_span) = envelope.text(body);
-        let (before, after) = match data_span.and_then(|span| Some((text.get(..span.start)?, text.get(span.end..)?))) {
+        let (before, after) = match data_span
+            .and_then(|span| Some((text.get(..span.start)?, text.get(span.end..)?)))
+        {
             Some((before, after)) => (before, Some(after.into())),
             None => (&*text, None),
         };
@@ -157,7 +159,11 @@ impl Event {
             created_at: envelope.created_at,
             payload: EventPayload::decode(&envelope.event_type, &data),
             metadata: Metadata::from_text(envelope.metadata(body)),
-            raw: RawEnvelope { before: before.into(), data, after },
+            raw: RawEnvelope {
+                before: before.into(),
+                data,
+                after,
+            },
         }
     }
 

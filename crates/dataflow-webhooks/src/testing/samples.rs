@@ -60,7 +60,13 @@ impl Sample {
             ("type", value(&event_type)),
             ("created_at", value(now)),
             ("data", data_of(&event_type, now)),
-            ("metadata", object([("environment", value("production")), ("triggered_by", value("schedule"))])),
+            (
+                "metadata",
+                object([
+                    ("environment", value("production")),
+                    ("triggered_by", value("schedule")),
+                ]),
+            ),
         ]);
         Self { envelope }
     }
@@ -77,7 +83,10 @@ impl Sample {
     /// When the type is documented after all: the test would not test what it says.
     pub fn unknown(name: &str) -> Self {
         let event_type = EventType::from(name);
-        assert!(!event_type.is_documented(), "{name} is a documented event type; use Sample::of");
+        assert!(
+            !event_type.is_documented(),
+            "{name} is a documented event type; use Sample::of"
+        );
         Self::of(event_type)
     }
 
@@ -102,7 +111,7 @@ impl Sample {
     ///
     /// When the value cannot be written as JSON.
     pub fn data(mut self, name: &str, new: impl Serialize) -> Self {
-        self.envelope.set(["data", name].into_iter(), value(new));
+        self.envelope.set(&["data", name], value(new));
         self
     }
 
@@ -112,7 +121,7 @@ impl Sample {
     ///
     /// When the value cannot be written as JSON.
     pub fn metadata(mut self, name: &str, new: impl Serialize) -> Self {
-        self.envelope.set(["metadata", name].into_iter(), value(new));
+        self.envelope.set(&["metadata", name], value(new));
         self
     }
 
@@ -122,7 +131,7 @@ impl Sample {
     ///
     /// When the value cannot be written as JSON.
     pub fn field(mut self, path: &str, new: impl Serialize) -> Self {
-        self.envelope.set(path.split('.'), value(new));
+        self.envelope.set(&names(path), value(new));
         self
     }
 
@@ -134,13 +143,13 @@ impl Sample {
     pub fn raw(mut self, path: &str, json: &str) -> Self {
         let new = RawValue::from_string(json.to_owned())
             .unwrap_or_else(|error| panic!("the text for {path} is not one JSON value: {error}"));
-        self.envelope.set(path.split('.'), Node::Value(new));
+        self.envelope.set(&names(path), Node::Value(new));
         self
     }
 
     /// Removes the member at `path`, if it is there.
     pub fn without(mut self, path: &str) -> Self {
-        self.envelope.remove(path.split('.'));
+        self.envelope.remove(&names(path));
         self
     }
 
@@ -175,30 +184,33 @@ enum Node {
 }
 
 impl Node {
-    fn set<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, new: Node) {
-        let Some(name) = path.next() else {
+    fn set(&mut self, path: &[&str], new: Node) {
+        let [name, rest @ ..] = path else {
             *self = new;
             return;
         };
         let members = self.members();
         match members.iter_mut().find(|(known, _)| known == name) {
-            Some((_, member)) => member.set(path, new),
+            Some((_, member)) => member.set(rest, new),
             None => {
                 let mut member = Node::Object(Vec::new());
-                member.set(path, new);
-                members.push((name.to_owned(), member));
+                member.set(rest, new);
+                members.push(((*name).to_owned(), member));
             }
         }
     }
 
-    fn remove<'a>(&mut self, path: impl Iterator<Item = &'a str>) {
-        let mut path = path.peekable();
-        let Some(name) = path.next() else { return };
-        let members = self.members();
-        if path.peek().is_none() {
-            members.retain(|(known, _)| known != name);
-        } else if let Some((_, member)) = members.iter_mut().find(|(known, _)| known == name) {
-            member.remove(path);
+    fn remove(&mut self, path: &[&str]) {
+        match path {
+            [] => {}
+            [name] => self.members().retain(|(known, _)| known != name),
+            [name, rest @ ..] => {
+                if let Some((_, member)) =
+                    self.members().iter_mut().find(|(known, _)| known == name)
+                {
+                    member.remove(rest);
+                }
+            }
         }
     }
 
@@ -233,12 +245,25 @@ impl Serialize for Node {
     }
 }
 
+/// The names in a path.
+fn names(path: &str) -> Vec<&str> {
+    path.split('.').collect()
+}
+
 fn object<const N: usize>(members: [(&str, Node); N]) -> Node {
-    Node::Object(members.into_iter().map(|(name, member)| (name.to_owned(), member)).collect())
+    Node::Object(
+        members
+            .into_iter()
+            .map(|(name, member)| (name.to_owned(), member))
+            .collect(),
+    )
 }
 
 fn value(value: impl Serialize) -> Node {
-    Node::Value(to_raw_value(&value).unwrap_or_else(|error| panic!("the value cannot be written as JSON: {error}")))
+    Node::Value(
+        to_raw_value(&value)
+            .unwrap_or_else(|error| panic!("the value cannot be written as JSON: {error}")),
+    )
 }
 
 fn data_of(event_type: &EventType, now: Timestamp) -> Node {
@@ -248,7 +273,9 @@ fn data_of(event_type: &EventType, now: Timestamp) -> Node {
     let status = |status: &str| ("status", value(status));
     let at = |name, seconds_ago| (name, value(now - SignedDuration::from_secs(seconds_ago)));
     match event_type {
-        EventType::PipelineRunStarted => object([pipeline(), run(), status("running"), at("started_at", 0)]),
+        EventType::PipelineRunStarted => {
+            object([pipeline(), run(), status("running"), at("started_at", 0)])
+        }
         EventType::PipelineRunCompleted => object([
             pipeline(),
             run(),
@@ -268,12 +295,36 @@ fn data_of(event_type: &EventType, now: Timestamp) -> Node {
             at("failed_at", 0),
             ("error", value("connection conn_def456 timed out")),
         ]),
-        EventType::PipelineCreated => object([pipeline(), ("name", value("orders to warehouse")), at("created_at", 0)]),
-        EventType::PipelineUpdated => object([pipeline(), ("name", value("orders to warehouse")), at("updated_at", 0)]),
-        EventType::PipelineDeleted => object([pipeline(), ("name", value("orders to warehouse")), at("deleted_at", 0)]),
-        EventType::ConnectionCreated => object([connection(), ("name", value("Café DB")), at("created_at", 0)]),
-        EventType::ConnectionUpdated => object([connection(), ("name", value("Café DB")), at("updated_at", 0)]),
-        EventType::ConnectionDeleted => object([connection(), ("name", value("Café DB")), at("deleted_at", 0)]),
+        EventType::PipelineCreated => object([
+            pipeline(),
+            ("name", value("orders to warehouse")),
+            at("created_at", 0),
+        ]),
+        EventType::PipelineUpdated => object([
+            pipeline(),
+            ("name", value("orders to warehouse")),
+            at("updated_at", 0),
+        ]),
+        EventType::PipelineDeleted => object([
+            pipeline(),
+            ("name", value("orders to warehouse")),
+            at("deleted_at", 0),
+        ]),
+        EventType::ConnectionCreated => object([
+            connection(),
+            ("name", value("Café DB")),
+            at("created_at", 0),
+        ]),
+        EventType::ConnectionUpdated => object([
+            connection(),
+            ("name", value("Café DB")),
+            at("updated_at", 0),
+        ]),
+        EventType::ConnectionDeleted => object([
+            connection(),
+            ("name", value("Café DB")),
+            at("deleted_at", 0),
+        ]),
         EventType::ConnectionStatusChanged => object([
             connection(),
             status("unhealthy"),
@@ -301,9 +352,12 @@ fn data_of(event_type: &EventType, now: Timestamp) -> Node {
             ("threshold", value(0.05)),
             at("detected_at", 0),
         ]),
-        EventType::QualityAnomalyDetected => {
-            object([("anomaly_id", value("anom_jkl345")), pipeline(), run(), at("detected_at", 0)])
-        }
+        EventType::QualityAnomalyDetected => object([
+            ("anomaly_id", value("anom_jkl345")),
+            pipeline(),
+            run(),
+            at("detected_at", 0),
+        ]),
         EventType::Other(_) => object([pipeline()]),
     }
 }
@@ -320,7 +374,9 @@ fn fresh_id() -> String {
 
     let process = *PROCESS.get_or_init(|| {
         // `RandomState` is seeded by the operating system. Process and time are there in case it is seeded badly.
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         RandomState::new().hash_one((std::process::id(), since_epoch))
     });
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -76,7 +76,11 @@ impl<T: Value + serde::Serialize> Field for Option<T> {
     }
 
     fn read(text: &str) -> Option<Self> {
-        if text == "null" { Some(None) } else { T::read(text).map(Some) }
+        if text == "null" {
+            Some(None)
+        } else {
+            T::read(text).map(Some)
+        }
     }
 
     fn write<M: SerializeMap>(&self, name: &'static str, map: &mut M) -> Result<(), M::Error> {
@@ -89,7 +93,12 @@ impl<T: Value + serde::Serialize> Field for Option<T> {
 
 /// Takes the member `name` for the field in `slot`, or keeps it in `extra` when its shape is another one. Called
 /// again for a name the sender repeated, it forgets the earlier value.
-pub(in crate::event) fn take<F: Field>(slot: &mut Option<F>, extra: &mut Extra, name: &str, value: &RawValue) {
+pub(in crate::event) fn take<F: Field>(
+    slot: &mut Option<F>,
+    extra: &mut Extra,
+    name: &str,
+    value: &RawValue,
+) {
     extra.remove(name);
     *slot = F::read(value.get());
     if slot.is_none() {

@@ -6,10 +6,12 @@ mod pipeline;
 mod quality;
 
 pub use connection::{
-    ConnectionCreated, ConnectionDeleted, ConnectionStatusChanged, ConnectionTestCompleted, ConnectionUpdated,
+    ConnectionCreated, ConnectionDeleted, ConnectionStatusChanged, ConnectionTestCompleted,
+    ConnectionUpdated,
 };
 pub use pipeline::{
-    PipelineCreated, PipelineDeleted, PipelineRunCompleted, PipelineRunFailed, PipelineRunStarted, PipelineUpdated,
+    PipelineCreated, PipelineDeleted, PipelineRunCompleted, PipelineRunFailed, PipelineRunStarted,
+    PipelineUpdated,
 };
 pub use quality::{QualityAnomalyDetected, QualityRuleFailed, QualityThresholdExceeded};
 
