@@ -80,15 +80,21 @@ use crate::envelope::Envelope;
 /// One event.
 ///
 /// An event is data: it says nothing about who sent it. That it comes from the platform is proven by the delivery it
-/// was taken from, which is why an `Event` cannot be deserialized, so that no JSON extractor can make one out of a
-/// request.
+/// was taken from, which is why an `Event` cannot be deserialized: no JSON extractor can make one out of a request.
+///
+/// ```compile_fail,E0277
+/// let event: dataflow_webhooks::event::Event = serde_json::from_str("{}")?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 ///
 /// # Queues
 ///
 /// An event serializes (with `serde_json`) to the envelope **as the sender sent it**: every top-level member, also
 /// those this crate has no name for, with numbers, times and white space as they were. [`Event::from_trusted_json`]
-/// reads it back into an equal event. Two things to know:
+/// reads it back into an equal event. Three things to know:
 ///
+/// - It is raw JSON, so write it as text (`to_string`, `to_vec`, `to_writer`). `serde_json::Value` cannot hold
+///   everything a sender may write, and other formats do not know raw JSON.
 /// - Edits to the public fields are not written back.
 /// - When the sender's `id` was missing or unusable, the identifier that took its place is written.
 ///

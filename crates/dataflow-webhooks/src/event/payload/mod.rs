@@ -51,6 +51,13 @@ macro_rules! define_event_payload {
         /// assert_eq!(handle(&event), "cancelled");
         /// # Ok::<(), dataflow_webhooks::event::EnvelopeError>(())
         /// ```
+        ///
+        /// Like [`Event`](super::Event), a payload and its struct can be serialized but not deserialized:
+        ///
+        /// ```compile_fail,E0277
+        /// let run: dataflow_webhooks::event::PipelineRunStarted = serde_json::from_str("{}")?;
+        /// # Ok::<(), serde_json::Error>(())
+        /// ```
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum EventPayload {
