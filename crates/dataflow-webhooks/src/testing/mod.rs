@@ -1,1 +1,7 @@
 //! Help for tests.
+
+mod contract;
+mod manual_clock;
+
+pub use self::contract::StoreContract;
+pub use self::manual_clock::ManualClock;
