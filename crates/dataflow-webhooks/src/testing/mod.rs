@@ -1,5 +1,9 @@
 //! Help for tests.
 
-pub mod samples;
+mod contract;
+mod manual_clock;
+mod samples;
 
+pub use contract::StoreContract;
+pub use manual_clock::ManualClock;
 pub use samples::Sample;

@@ -1,0 +1,382 @@
+//! The memory store: the contract of all stores, and what it promises on its own.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use dataflow_webhooks::dedup::{
+    Claim, ClaimOutcome, DedupKey, DedupStore, Held, MemoryStore, StoreFull, Terms,
+};
+use dataflow_webhooks::store_contract_tests;
+use dataflow_webhooks::testing::{ManualClock, StoreContract};
+use pollster::block_on;
+
+/// Lease 30 s, retention 24 h.
+fn terms() -> Terms {
+    Terms::default()
+}
+
+fn key(id: &str) -> DedupKey {
+    DedupKey::from_event_id(id)
+}
+
+fn on_clock(store: MemoryStore, clock: &ManualClock) -> MemoryStore {
+    let clock = clock.clone();
+    store.with_clock(move || clock.now())
+}
+
+fn small(capacity: usize, clock: &ManualClock) -> MemoryStore {
+    on_clock(
+        MemoryStore::with_capacity(NonZeroUsize::new(capacity).unwrap()),
+        clock,
+    )
+}
+
+fn claim(store: &MemoryStore, id: &str) -> ClaimOutcome {
+    block_on(store.claim(&key(id), terms())).unwrap()
+}
+
+#[track_caller]
+fn new_claim(store: &MemoryStore, id: &str) -> Claim {
+    match claim(store, id) {
+        ClaimOutcome::New(claim) => claim,
+        other => panic!("{id} must be New, was {other:?}"),
+    }
+}
+
+#[track_caller]
+fn done(store: &MemoryStore, id: &str) {
+    let claim = new_claim(store, id);
+    assert_eq!(block_on(store.commit(&claim, terms())).unwrap(), Held::Yes);
+}
+
+mod contract {
+    use super::*;
+
+    fn contract() -> StoreContract<impl AsyncFn() -> MemoryStore, impl AsyncFn(Duration)> {
+        let clock = ManualClock::new();
+        let read = clock.clone();
+        StoreContract::new(
+            async move || on_clock(MemoryStore::new(), &read),
+            async move |time| clock.advance(time),
+        )
+    }
+
+    store_contract_tests!(block_on, contract());
+
+    #[test]
+    fn random_operations_agree_with_the_model() {
+        for seed in 0..200 {
+            block_on(contract().random_ops(seed, 2_000));
+        }
+    }
+
+    #[test]
+    fn a_shared_and_a_boxed_store_keep_the_contract() {
+        let clock = ManualClock::new();
+        let advance = async |time| clock.advance(time);
+        let shared = async || Arc::new(on_clock(MemoryStore::new(), &clock)) as Arc<dyn DedupStore>;
+        block_on(StoreContract::new(shared, advance).run());
+        let boxed = async || Box::new(on_clock(MemoryStore::new(), &clock)) as Box<dyn DedupStore>;
+        block_on(StoreContract::new(boxed, advance).run());
+    }
+
+    #[test]
+    fn the_contract_holds_on_the_real_clock() {
+        // One rule with a lapsing lease, in 60 ms; the time only ever passes the lease by more.
+        let contract = StoreContract::new(
+            async || MemoryStore::new(),
+            async |time| thread::sleep(time),
+        )
+        .tick(Duration::from_millis(20));
+        block_on(contract.a_holder_that_was_taken_over_is_refused());
+    }
+}
+
+mod room {
+    use super::*;
+
+    #[test]
+    fn the_oldest_settled_record_goes_first() {
+        let store = small(3, &ManualClock::new());
+        for id in ["evt_1", "evt_2", "evt_3", "evt_4"] {
+            done(&store, id);
+        }
+        assert_eq!(store.len(), 3);
+        assert_eq!(store.evictions(), 1);
+        for id in ["evt_2", "evt_3", "evt_4"] {
+            assert_eq!(claim(&store, id), ClaimOutcome::Done, "{id}");
+        }
+        new_claim(&store, "evt_1");
+    }
+
+    #[test]
+    fn a_duplicate_does_not_make_a_record_younger() {
+        let store = small(2, &ManualClock::new());
+        done(&store, "evt_1");
+        done(&store, "evt_2");
+        assert_eq!(claim(&store, "evt_1"), ClaimOutcome::Done);
+        done(&store, "evt_3");
+        assert_eq!(claim(&store, "evt_2"), ClaimOutcome::Done);
+        new_claim(&store, "evt_1");
+    }
+
+    #[test]
+    fn a_commit_does_not_make_a_record_younger() {
+        let store = small(2, &ManualClock::new());
+        let first = new_claim(&store, "evt_1");
+        done(&store, "evt_2");
+        assert_eq!(block_on(store.commit(&first, terms())).unwrap(), Held::Yes);
+        done(&store, "evt_3");
+        assert_eq!(claim(&store, "evt_2"), ClaimOutcome::Done);
+    }
+
+    #[test]
+    fn a_record_that_is_claimed_again_is_young_again() {
+        let store = small(2, &ManualClock::new());
+        let first = new_claim(&store, "evt_1");
+        assert_eq!(block_on(store.release(&first, terms())).unwrap(), Held::Yes);
+        done(&store, "evt_2");
+        done(&store, "evt_1");
+        done(&store, "evt_3");
+        assert_eq!(claim(&store, "evt_1"), ClaimOutcome::Done);
+    }
+
+    #[test]
+    fn a_released_record_can_go() {
+        let store = small(1, &ManualClock::new());
+        let first = new_claim(&store, "evt_1");
+        assert_eq!(block_on(store.release(&first, terms())).unwrap(), Held::Yes);
+        done(&store, "evt_2");
+        assert_eq!((store.len(), store.evictions()), (1, 1));
+    }
+
+    #[test]
+    fn a_claim_in_flight_is_never_dropped() {
+        let store = small(4, &ManualClock::new());
+        let held: Vec<_> = ["evt_a", "evt_b", "evt_c"]
+            .map(|id| new_claim(&store, id))
+            .into();
+        for round in 0..100 {
+            done(&store, &format!("evt_{round}"));
+        }
+        assert_eq!(store.evictions(), 99);
+        for claim in held {
+            assert_eq!(
+                block_on(store.claim(claim.key(), terms())).unwrap(),
+                ClaimOutcome::InFlight
+            );
+            assert_eq!(block_on(store.commit(&claim, terms())).unwrap(), Held::Yes);
+        }
+    }
+
+    #[test]
+    fn a_lapsed_claim_can_go() {
+        let clock = ManualClock::new();
+        let store = small(1, &clock);
+        let lapsed = new_claim(&store, "evt_1");
+        clock.advance(terms().lease());
+        done(&store, "evt_2");
+        assert_eq!(block_on(store.commit(&lapsed, terms())).unwrap(), Held::No);
+    }
+
+    #[test]
+    fn a_renewed_claim_is_in_flight_and_stays() {
+        let clock = ManualClock::new();
+        let store = small(1, &clock);
+        let renewed = new_claim(&store, "evt_1");
+        clock.advance(terms().lease());
+        assert_eq!(block_on(store.renew(&renewed, terms())).unwrap(), Held::Yes);
+        assert!(block_on(store.claim(&key("evt_2"), terms())).is_err());
+    }
+
+    #[test]
+    fn a_store_full_of_claims_in_flight_says_so_with_its_figures() {
+        let store = small(2, &ManualClock::new());
+        let first = new_claim(&store, "evt_1");
+        new_claim(&store, "evt_2");
+
+        let error = block_on(store.claim(&key("evt_3"), terms())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the in-memory dedup store is full: all 2 records are claims in flight; \
+             raise the capacity above 2"
+        );
+        assert_eq!(
+            error.downcast_ref::<StoreFull>().unwrap().capacity().get(),
+            2
+        );
+
+        // A duplicate needs no room, and a settled claim makes some.
+        assert_eq!(claim(&store, "evt_1"), ClaimOutcome::InFlight);
+        assert_eq!(block_on(store.commit(&first, terms())).unwrap(), Held::Yes);
+        new_claim(&store, "evt_3");
+        assert_eq!(store.evictions(), 1);
+    }
+
+    #[test]
+    fn a_full_store_takes_a_known_key_without_evicting() {
+        let store = small(2, &ManualClock::new());
+        done(&store, "evt_1");
+        let second = new_claim(&store, "evt_2");
+        assert_eq!(
+            block_on(store.release(&second, terms())).unwrap(),
+            Held::Yes
+        );
+        new_claim(&store, "evt_2");
+        assert_eq!((store.len(), store.evictions()), (2, 0));
+    }
+
+    #[test]
+    fn expired_records_leave_by_themselves_and_are_no_evictions() {
+        let clock = ManualClock::new();
+        let store = small(100, &clock);
+        for round in 0..100 {
+            done(&store, &format!("evt_{round}"));
+        }
+        clock.advance(terms().retention());
+        for round in 100..150 {
+            done(&store, &format!("evt_{round}"));
+        }
+        assert_eq!(store.len(), 50);
+        for round in 150..250 {
+            done(&store, &format!("evt_{round}"));
+        }
+        assert_eq!((store.len(), store.evictions()), (100, 50));
+    }
+
+    #[test]
+    fn an_expired_record_in_the_way_is_no_eviction() {
+        let clock = ManualClock::new();
+        let store = small(3, &clock);
+        let short = Terms::new(Duration::from_secs(1), Duration::from_secs(1));
+        done(&store, "evt_1");
+        assert!(matches!(
+            block_on(store.claim(&key("evt_2"), short)),
+            Ok(ClaimOutcome::New(_))
+        ));
+        let first = block_on(store.forget(&key("evt_1")));
+        assert!(first.is_ok());
+        new_claim(&store, "evt_1"); // Now evt_2 is the oldest.
+        done(&store, "evt_3");
+        clock.advance(Duration::from_secs(1));
+        done(&store, "evt_4");
+        assert_eq!((store.len(), store.evictions()), (3, 0));
+    }
+
+    #[test]
+    fn a_new_store_is_empty_and_holds_a_day_of_events() {
+        let store = MemoryStore::new();
+        assert!(store.is_empty());
+        assert_eq!(store.capacity().get(), 250_000);
+        assert_eq!(MemoryStore::default().capacity().get(), 250_000);
+    }
+}
+
+mod sharing {
+    use super::*;
+
+    #[test]
+    fn clones_share_their_records() {
+        let store = MemoryStore::new();
+        done(&store.clone(), "evt_1");
+        assert_eq!(claim(&store, "evt_1"), ClaimOutcome::Done);
+        assert_eq!(store.clone().len(), 1);
+    }
+
+    #[test]
+    fn two_stores_share_nothing() {
+        done(&MemoryStore::new(), "evt_1");
+        new_claim(&MemoryStore::new(), "evt_1");
+    }
+
+    #[test]
+    fn of_64_threads_with_one_id_one_wins() {
+        let store = MemoryStore::new();
+        for round in 0..20 {
+            let barrier = Barrier::new(64);
+            let outcomes: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..64)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            claim(&store, &format!("evt_{round}"))
+                        })
+                    })
+                    .collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            let new = outcomes
+                .iter()
+                .filter(|o| matches!(o, ClaimOutcome::New(_)))
+                .count();
+            let waiting = outcomes
+                .iter()
+                .filter(|o| **o == ClaimOutcome::InFlight)
+                .count();
+            assert_eq!((new, waiting), (1, 63));
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_never_polled_does_nothing() {
+        let store = MemoryStore::new();
+        drop(store.claim(&key("evt_1"), terms()));
+        assert!(store.is_empty());
+        let first = new_claim(&store, "evt_1");
+        drop(store.commit(&first, terms()));
+        drop(store.forget(&key("evt_1")));
+        assert_eq!(claim(&store, "evt_1"), ClaimOutcome::InFlight);
+    }
+
+    #[test]
+    fn a_panicking_clock_does_not_break_the_store() {
+        let clock = ManualClock::new();
+        let read = clock.clone();
+        let store = MemoryStore::new().with_clock(move || {
+            let now = read.now();
+            assert!(now != Duration::from_secs(1), "a clock that breaks once");
+            now
+        });
+        let held = new_claim(&store, "evt_1");
+        clock.advance(Duration::from_secs(1));
+        thread::scope(|scope| scope.spawn(|| claim(&store, "evt_2")).join()).unwrap_err();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(block_on(store.commit(&held, terms())).unwrap(), Held::Yes);
+    }
+
+    #[test]
+    fn terms_and_clocks_of_any_size_do_not_overflow() {
+        let endless = Terms::new(Duration::MAX, Duration::MAX);
+        let store = MemoryStore::new().with_clock(|| Duration::MAX - Duration::from_secs(1));
+        assert!(matches!(
+            block_on(store.claim(&key("evt_1"), endless)),
+            Ok(ClaimOutcome::New(_))
+        ));
+
+        let clock = ManualClock::new();
+        let store = on_clock(MemoryStore::new(), &clock);
+        assert!(matches!(
+            block_on(store.claim(&key("evt_1"), endless)),
+            Ok(ClaimOutcome::New(_))
+        ));
+        clock.advance(Duration::from_secs(u32::MAX.into()));
+        assert_eq!(claim(&store, "evt_1"), ClaimOutcome::InFlight);
+    }
+
+    #[test]
+    fn debug_shows_figures_and_no_ids() {
+        let store = MemoryStore::new();
+        done(&store, "evt_secret");
+        let text = format!("{store:?}");
+        assert!(
+            text.contains("len: 1") && text.contains("evictions: 0"),
+            "{text}"
+        );
+        assert!(!text.contains("evt_secret"), "{text}");
+    }
+}
