@@ -70,9 +70,7 @@ impl Envelope {
             event_type: event_type
                 .and_then(json::string)
                 .map_or_else(|| "".into(), |name| EventType::from(&*name)),
-            created_at: created_at
-                .and_then(json::string)
-                .and_then(|time| time.parse().ok()),
+            created_at: created_at.and_then(json::string).and_then(|time| time.parse().ok()),
             id_place,
             data: data.map(|value| span(text, value)),
             metadata: metadata.map(|value| span(text, value)),
@@ -98,25 +96,15 @@ impl Envelope {
             IdPlace::Instead(odd) => (odd.clone(), format!("\"{}\"", self.id)),
             IdPlace::Missing => {
                 let start = text.find('{').map_or(0, |brace| brace + 1);
-                let comma = if text[start..].trim_ascii_start().starts_with('}') {
-                    ""
-                } else {
-                    ","
-                };
+                let comma =
+                    if text[start..].trim_ascii_start().starts_with('}') { "" } else { "," };
                 (start..start, format!("\"id\":\"{}\"{comma}", self.id))
             }
         };
         let moved = |at: usize| {
-            if at < gap.end {
-                at
-            } else {
-                at - gap.len() + written.len()
-            }
+            if at < gap.end { at } else { at - gap.len() + written.len() }
         };
-        let data = self
-            .data
-            .as_ref()
-            .map(|data| moved(data.start)..moved(data.end));
+        let data = self.data.as_ref().map(|data| moved(data.start)..moved(data.end));
         let mut text = text.into_owned();
         text.replace_range(gap.clone(), &written);
         (text.into(), data)
@@ -137,10 +125,7 @@ impl<'a> Once<'a> {
 
     fn value(self, repeated: EnvelopeErrorKind) -> Result<Option<&'a str>, EnvelopeError> {
         if self.repeated {
-            Err(EnvelopeError {
-                kind: repeated,
-                place: Place::None,
-            })
+            Err(EnvelopeError { kind: repeated, place: Place::None })
         } else {
             Ok(self.value)
         }
@@ -215,10 +200,7 @@ impl EnvelopeError {
     }
 
     fn not_utf8(error: &std::str::Utf8Error) -> Self {
-        Self {
-            kind: EnvelopeErrorKind::NotUtf8,
-            place: Place::Byte(error.valid_up_to()),
-        }
+        Self { kind: EnvelopeErrorKind::NotUtf8, place: Place::Byte(error.valid_up_to()) }
     }
 
     fn not_an_object(error: &serde_json::Error) -> Self {
@@ -292,27 +274,14 @@ mod tests {
     #[test]
     fn members_are_found_again_in_the_body() {
         let envelope = Envelope::parse(DOCUMENTED).unwrap();
-        assert!(
-            envelope
-                .data(DOCUMENTED)
-                .starts_with("{\n        \"pipeline_id\"")
-        );
-        assert!(
-            envelope
-                .metadata(DOCUMENTED)
-                .ends_with("\"schedule\"\n      }")
-        );
+        assert!(envelope.data(DOCUMENTED).starts_with("{\n        \"pipeline_id\""));
+        assert!(envelope.metadata(DOCUMENTED).ends_with("\"schedule\"\n      }"));
     }
 
     #[test]
     fn a_body_the_envelope_was_not_read_from_gives_null_and_no_panic() {
         let envelope = Envelope::parse(DOCUMENTED).unwrap();
         assert_eq!(envelope.data(b"{}"), "null");
-        assert_eq!(
-            crate::event::Event::decode(b"\xff", &envelope)
-                .raw_data()
-                .as_str(),
-            "null"
-        );
+        assert_eq!(crate::event::Event::decode(b"\xff", &envelope).raw_data().as_str(), "null");
     }
 }

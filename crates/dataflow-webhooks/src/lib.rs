@@ -1,7 +1,33 @@
 //! Verify, deduplicate and decode the signed webhooks of DataFlow Platform.
 
+mod answer;
 pub mod dedup;
+mod delivery;
+mod endpoint;
 mod envelope;
 pub mod event;
+mod explain;
+mod keyring;
+mod rejection;
+mod secret;
+mod signature;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod verify;
+
+pub use answer::{Answer, Outcome, Verdict};
+pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
+pub use delivery::Delivery;
+pub use endpoint::{
+    Drain, Endpoint, EndpointBuilder, EndpointError, Limits, OnStoreFailure, PendingCommit,
+    RunPermit, UnverifiedBudget,
+};
+pub use event::{DecodeError, Event, EventPayload, EventType, Metadata, RawData};
+pub use explain::Explanation;
+pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
+pub use rejection::{Rejection, RejectionKind};
+pub use secret::{Secret, SecretError};
+pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, sign};
+pub use telemetry::{Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry};
+pub use verify::{Tolerance, Verification, VerifiedSignature, Verifier, verify};

@@ -27,10 +27,7 @@ fn on_clock(store: MemoryStore, clock: &ManualClock) -> MemoryStore {
 }
 
 fn small(capacity: usize, clock: &ManualClock) -> MemoryStore {
-    on_clock(
-        MemoryStore::with_capacity(NonZeroUsize::new(capacity).unwrap()),
-        clock,
-    )
+    on_clock(MemoryStore::with_capacity(NonZeroUsize::new(capacity).unwrap()), clock)
 }
 
 fn claim(store: &MemoryStore, id: &str) -> ClaimOutcome {
@@ -85,11 +82,9 @@ mod contract {
     #[test]
     fn the_contract_holds_on_the_real_clock() {
         // One rule with a lapsing lease, in 60 ms; the time only ever passes the lease by more.
-        let contract = StoreContract::new(
-            async || MemoryStore::new(),
-            async |time| thread::sleep(time),
-        )
-        .tick(Duration::from_millis(20));
+        let contract =
+            StoreContract::new(async || MemoryStore::new(), async |time| thread::sleep(time))
+                .tick(Duration::from_millis(20));
         block_on(contract.a_holder_that_was_taken_over_is_refused());
     }
 }
@@ -155,9 +150,7 @@ mod room {
     #[test]
     fn a_claim_in_flight_is_never_dropped() {
         let store = small(4, &ManualClock::new());
-        let held: Vec<_> = ["evt_a", "evt_b", "evt_c"]
-            .map(|id| new_claim(&store, id))
-            .into();
+        let held: Vec<_> = ["evt_a", "evt_b", "evt_c"].map(|id| new_claim(&store, id)).into();
         for round in 0..100 {
             done(&store, &format!("evt_{round}"));
         }
@@ -203,10 +196,7 @@ mod room {
             "the in-memory dedup store is full: all 2 records are claims in flight; \
              raise the capacity above 2"
         );
-        assert_eq!(
-            error.downcast_ref::<StoreFull>().unwrap().capacity().get(),
-            2
-        );
+        assert_eq!(error.downcast_ref::<StoreFull>().unwrap().capacity().get(), 2);
 
         // A duplicate needs no room, and a settled claim makes some.
         assert_eq!(claim(&store, "evt_1"), ClaimOutcome::InFlight);
@@ -220,10 +210,7 @@ mod room {
         let store = small(2, &ManualClock::new());
         done(&store, "evt_1");
         let second = new_claim(&store, "evt_2");
-        assert_eq!(
-            block_on(store.release(&second, terms())).unwrap(),
-            Held::Yes
-        );
+        assert_eq!(block_on(store.release(&second, terms())).unwrap(), Held::Yes);
         new_claim(&store, "evt_2");
         assert_eq!((store.len(), store.evictions()), (2, 0));
     }
@@ -252,10 +239,7 @@ mod room {
         let store = small(3, &clock);
         let short = Terms::new(Duration::from_secs(1), Duration::from_secs(1));
         done(&store, "evt_1");
-        assert!(matches!(
-            block_on(store.claim(&key("evt_2"), short)),
-            Ok(ClaimOutcome::New(_))
-        ));
+        assert!(matches!(block_on(store.claim(&key("evt_2"), short)), Ok(ClaimOutcome::New(_))));
         let first = block_on(store.forget(&key("evt_1")));
         assert!(first.is_ok());
         new_claim(&store, "evt_1"); // Now evt_2 is the oldest.
@@ -305,19 +289,10 @@ mod sharing {
                         })
                     })
                     .collect();
-                threads
-                    .into_iter()
-                    .map(|thread| thread.join().unwrap())
-                    .collect()
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
-            let new = outcomes
-                .iter()
-                .filter(|o| matches!(o, ClaimOutcome::New(_)))
-                .count();
-            let waiting = outcomes
-                .iter()
-                .filter(|o| **o == ClaimOutcome::InFlight)
-                .count();
+            let new = outcomes.iter().filter(|o| matches!(o, ClaimOutcome::New(_))).count();
+            let waiting = outcomes.iter().filter(|o| **o == ClaimOutcome::InFlight).count();
             assert_eq!((new, waiting), (1, 63));
         }
     }
@@ -353,17 +328,11 @@ mod sharing {
     fn terms_and_clocks_of_any_size_do_not_overflow() {
         let endless = Terms::new(Duration::MAX, Duration::MAX);
         let store = MemoryStore::new().with_clock(|| Duration::MAX - Duration::from_secs(1));
-        assert!(matches!(
-            block_on(store.claim(&key("evt_1"), endless)),
-            Ok(ClaimOutcome::New(_))
-        ));
+        assert!(matches!(block_on(store.claim(&key("evt_1"), endless)), Ok(ClaimOutcome::New(_))));
 
         let clock = ManualClock::new();
         let store = on_clock(MemoryStore::new(), &clock);
-        assert!(matches!(
-            block_on(store.claim(&key("evt_1"), endless)),
-            Ok(ClaimOutcome::New(_))
-        ));
+        assert!(matches!(block_on(store.claim(&key("evt_1"), endless)), Ok(ClaimOutcome::New(_))));
         clock.advance(Duration::from_secs(u32::MAX.into()));
         assert_eq!(claim(&store, "evt_1"), ClaimOutcome::InFlight);
     }
@@ -373,10 +342,7 @@ mod sharing {
         let store = MemoryStore::new();
         done(&store, "evt_secret");
         let text = format!("{store:?}");
-        assert!(
-            text.contains("len: 1") && text.contains("evictions: 0"),
-            "{text}"
-        );
+        assert!(text.contains("len: 1") && text.contains("evictions: 0"), "{text}");
         assert!(!text.contains("evt_secret"), "{text}");
     }
 }

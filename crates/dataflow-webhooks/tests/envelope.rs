@@ -8,16 +8,11 @@ fn event(body: &str) -> Event {
 }
 
 fn refusal(body: impl AsRef<[u8]>) -> EnvelopeErrorKind {
-    Event::from_trusted_json(body.as_ref())
-        .expect_err("the body must be refused")
-        .kind()
+    Event::from_trusted_json(body.as_ref()).expect_err("the body must be refused").kind()
 }
 
 fn digest_id(body: impl AsRef<[u8]>) -> String {
-    let hex: String = Sha256::digest(body)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
@@ -27,10 +22,7 @@ fn the_documented_members_are_read() {
         event(r#"{"id":"evt_1","type":"pipeline.created","created_at":"2025-01-24T10:30:00Z"}"#);
     assert_eq!(event.id, "evt_1");
     assert_eq!(event.event_type, EventType::PipelineCreated);
-    assert_eq!(
-        event.created_at,
-        Some("2025-01-24T10:30:00Z".parse().unwrap())
-    );
+    assert_eq!(event.created_at, Some("2025-01-24T10:30:00Z".parse().unwrap()));
 }
 
 #[test]
@@ -104,10 +96,7 @@ fn an_odd_type_is_the_empty_type() {
 
 #[test]
 fn an_escaped_type_is_the_type_it_spells() {
-    assert_eq!(
-        event(r#"{"type":"pipeline\u002ecreated"}"#).event_type,
-        EventType::PipelineCreated
-    );
+    assert_eq!(event(r#"{"type":"pipeline\u002ecreated"}"#).event_type, EventType::PipelineCreated);
 }
 
 #[test]
@@ -122,21 +111,14 @@ fn an_odd_created_at_is_none() {
         "{}",
         "\"\\ud800\"",
     ] {
-        assert_eq!(
-            event(&format!(r#"{{"created_at":{odd}}}"#)).created_at,
-            None,
-            "{odd}"
-        );
+        assert_eq!(event(&format!(r#"{{"created_at":{odd}}}"#)).created_at, None, "{odd}");
     }
 }
 
 #[test]
 fn a_created_at_with_an_offset_or_fraction_is_read() {
     let event = event(r#"{"created_at":"2025-01-24T12:30:00.25+02:00"}"#);
-    assert_eq!(
-        event.created_at,
-        Some("2025-01-24T10:30:00.25Z".parse().unwrap())
-    );
+    assert_eq!(event.created_at, Some("2025-01-24T10:30:00.25Z".parse().unwrap()));
 }
 
 #[test]
@@ -251,10 +233,7 @@ fn deep_nesting_passes() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     for member in ["data", "metadata", "id", "type", "created_at", "x"] {
         let event = event(&format!(r#"{{"{member}":{deep}}}"#));
-        assert_eq!(
-            event.raw_data().as_str().len(),
-            if member == "data" { 200_000 } else { 4 }
-        );
+        assert_eq!(event.raw_data().as_str().len(), if member == "data" { 200_000 } else { 4 });
     }
     let objects = r#"{"a":"#.repeat(100_000) + "1" + &"}".repeat(100_000);
     event(&objects);
@@ -267,49 +246,25 @@ fn a_megabyte_of_brackets_is_refused_without_overflow() {
         refusal(format!(r#"{{"data":{}"#, "[".repeat(1 << 20))),
         EnvelopeErrorKind::NotAnObject
     );
-    assert_eq!(
-        refusal(r#"{"a":"#.repeat(1 << 18)),
-        EnvelopeErrorKind::NotAnObject
-    );
+    assert_eq!(refusal(r#"{"a":"#.repeat(1 << 18)), EnvelopeErrorKind::NotAnObject);
 }
 
 #[test]
 fn numbers_of_any_size_pass() {
     let digits = "9".repeat(100_000);
-    let event = event(&format!(
-        r#"{{"id":{digits},"data":[1e400,-1e999999999,{digits}],"x":1E-400000}}"#
-    ));
-    assert!(
-        event
-            .raw_data()
-            .as_str()
-            .starts_with("[1e400,-1e999999999,99")
-    );
+    let event =
+        event(&format!(r#"{{"id":{digits},"data":[1e400,-1e999999999,{digits}],"x":1E-400000}}"#));
+    assert!(event.raw_data().as_str().starts_with("[1e400,-1e999999999,99"));
 }
 
 #[test]
 fn a_refusal_says_where_and_never_shows_the_body() {
     for (body, message) in [
-        (
-            &b"{\"id\":\"hush\xff\"}"[..],
-            "the body is not valid UTF-8: wrong from byte 11 on",
-        ),
-        (
-            b"\"hush\"",
-            "the body is not one JSON object: wrong at line 1, column 6",
-        ),
-        (
-            b"{\"hush\": hush}",
-            "the body is not one JSON object: wrong at line 1, column 10",
-        ),
-        (
-            b"{\"id\":\"hush\",\"id\":1}",
-            "the body has the member `id` more than once",
-        ),
-        (
-            b"{\"type\":\"hush\",\"type\":1}",
-            "the body has the member `type` more than once",
-        ),
+        (&b"{\"id\":\"hush\xff\"}"[..], "the body is not valid UTF-8: wrong from byte 11 on"),
+        (b"\"hush\"", "the body is not one JSON object: wrong at line 1, column 6"),
+        (b"{\"hush\": hush}", "the body is not one JSON object: wrong at line 1, column 10"),
+        (b"{\"id\":\"hush\",\"id\":1}", "the body has the member `id` more than once"),
+        (b"{\"type\":\"hush\",\"type\":1}", "the body has the member `type` more than once"),
     ] {
         let error = Event::from_trusted_json(body).unwrap_err();
         assert_eq!(error.to_string(), message);

@@ -42,10 +42,8 @@ fn value() -> impl Strategy<Value = String> {
 
 /// Any JSON object with at most one `id` and one `type`.
 fn object() -> impl Strategy<Value = String> {
-    let documented = EventType::DOCUMENTED
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>();
+    let documented =
+        EventType::DOCUMENTED.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>();
     let id =
         prop::option::of(value()).prop_map(|value| value.map(|value| format!("\"id\":{value}")));
     let event_type = prop::option::of(prop_oneof![value(), prop::sample::select(documented)])

@@ -9,9 +9,7 @@ fn event(body: &str) -> Event {
 }
 
 fn with_data(event_type: &str, data: &str) -> Event {
-    event(&format!(
-        r#"{{"id":"evt_1","type":"{event_type}","data":{data}}}"#
-    ))
+    event(&format!(r#"{{"id":"evt_1","type":"{event_type}","data":{data}}}"#))
 }
 
 const COMPLETED: &str = r#"{"pipeline_id":"pipe_abc123","run_id":"run_xyz789","status":"completed",
@@ -22,10 +20,7 @@ const COMPLETED: &str = r#"{"pipeline_id":"pipe_abc123","run_id":"run_xyz789","s
 
 #[test]
 fn the_documented_names_are_the_documentations() {
-    let names: Vec<&str> = EventType::DOCUMENTED
-        .iter()
-        .map(EventType::as_str)
-        .collect();
+    let names: Vec<&str> = EventType::DOCUMENTED.iter().map(EventType::as_str).collect();
     assert_eq!(
         names,
         [
@@ -55,23 +50,14 @@ fn a_documented_name_is_never_other() {
         assert_eq!(&EventType::from(name), documented);
         assert_eq!(&EventType::from(name.to_owned()), documented);
         assert_eq!(&name.parse::<EventType>().unwrap(), documented);
-        assert_eq!(
-            &serde_json::from_str::<EventType>(&format!("\"{name}\"")).unwrap(),
-            documented
-        );
+        assert_eq!(&serde_json::from_str::<EventType>(&format!("\"{name}\"")).unwrap(), documented);
         assert_eq!(&with_data(name, "{}").event_type, documented);
     }
 }
 
 #[test]
 fn another_name_is_kept() {
-    for name in [
-        "",
-        "pipeline.run.cancelled",
-        "Pipeline.created",
-        " pipeline.created",
-        "💧",
-    ] {
+    for name in ["", "pipeline.run.cancelled", "Pipeline.created", " pipeline.created", "💧"] {
         let other = EventType::from(name);
         assert!(matches!(&other, EventType::Other(other) if other.as_str() == name));
         assert!(!other.is_documented());
@@ -94,10 +80,7 @@ fn a_type_serializes_as_its_name() {
         serde_json::to_string(&EventType::QualityRuleFailed).unwrap(),
         r#""quality.rule.failed""#
     );
-    assert_eq!(
-        serde_json::to_string(&EventType::from("a\"b")).unwrap(),
-        r#""a\"b""#
-    );
+    assert_eq!(serde_json::to_string(&EventType::from("a\"b")).unwrap(), r#""a\"b""#);
 }
 
 // Metadata
@@ -109,15 +92,7 @@ fn metadata_has_its_documented_members_and_keeps_the_rest() {
     );
     assert_eq!(event.metadata.environment.as_deref(), Some("production"));
     assert_eq!(event.metadata.triggered_by.as_deref(), Some("schedule"));
-    assert_eq!(
-        event
-            .metadata
-            .extra
-            .decode::<String>("region")
-            .unwrap()
-            .as_deref(),
-        Some("eu")
-    );
+    assert_eq!(event.metadata.extra.decode::<String>("region").unwrap().as_deref(), Some("eu"));
 }
 
 #[test]
@@ -125,21 +100,12 @@ fn odd_metadata_is_kept() {
     let odd_member =
         event(r#"{"metadata":{"environment":["production"],"triggered_by":null}}"#).metadata;
     assert_eq!(odd_member.environment, None);
-    assert_eq!(
-        odd_member.extra.get("environment").unwrap().as_str(),
-        r#"["production"]"#
-    );
+    assert_eq!(odd_member.extra.get("environment").unwrap().as_str(), r#"["production"]"#);
     assert_eq!(odd_member.extra.len(), 1);
-    assert_eq!(
-        serde_json::to_string(&odd_member).unwrap(),
-        r#"{"environment":["production"]}"#
-    );
+    assert_eq!(serde_json::to_string(&odd_member).unwrap(), r#"{"environment":["production"]}"#);
 
     let no_object = event(r#"{"metadata":[1e400]}"#).metadata;
-    assert_eq!(
-        no_object.not_an_object.as_ref().unwrap().as_str(),
-        "[1e400]"
-    );
+    assert_eq!(no_object.not_an_object.as_ref().unwrap().as_str(), "[1e400]");
     assert_eq!(serde_json::to_string(&no_object).unwrap(), "[1e400]");
 }
 
@@ -172,9 +138,7 @@ fn missing_data_decodes_as_null() {
 #[test]
 fn a_decode_error_says_where_and_shows_nothing() {
     let event = with_data("seat.added", r#"{"seats":"hush"}"#);
-    let error = event
-        .data::<std::collections::BTreeMap<String, u32>>()
-        .unwrap_err();
+    let error = event.data::<std::collections::BTreeMap<String, u32>>().unwrap_err();
     assert_eq!(
         error.to_string(),
         "the JSON does not fit the type it was decoded into (line 1, column 15)"
@@ -208,13 +172,8 @@ fn debug_cuts_ids_types_and_names_at_64_characters() {
     let cut = "é".repeat(64) + "…";
     let shown = format!("{event:?}");
     assert_eq!(shown.matches(&format!("\"{cut}\"")).count(), 2, "{shown}");
-    assert_eq!(
-        format!("{:?}", event.metadata.extra),
-        format!("{{\"{cut}\": RawData(1 bytes)}}")
-    );
-    let EventType::Other(other) = &event.event_type else {
-        panic!("{shown}")
-    };
+    assert_eq!(format!("{:?}", event.metadata.extra), format!("{{\"{cut}\": RawData(1 bytes)}}"));
+    let EventType::Other(other) = &event.event_type else { panic!("{shown}") };
     assert_eq!(format!("{other:?}"), format!("\"{cut}\""));
 }
 
@@ -225,10 +184,7 @@ fn an_event_serializes_to_what_the_sender_sent() {
     let body = r#"{ "type":"seat.added", "new":1e400, "created_at":"soon", "id":"evt_1",
         "data" : {"n": 1.10} , "metadata":[], "\ud800":0 }"#;
     assert_eq!(serde_json::to_string(&event(body)).unwrap(), body);
-    assert_eq!(
-        serde_json::to_string(&event(&format!("\n{body} "))).unwrap(),
-        body
-    );
+    assert_eq!(serde_json::to_string(&event(&format!("\n{body} "))).unwrap(), body);
 }
 
 #[test]
@@ -237,14 +193,8 @@ fn the_substituted_id_is_serialized() {
         ("{}", ("", "}")),
         (" { } ", ("", " }")),
         (r#"{"data":{"a":1}}"#, ("", r#","data":{"a":1}}"#)),
-        (
-            r#"{"data":{"a":1},"id": 5 ,"x":2}"#,
-            (r#""data":{"a":1},"#, r#" ,"x":2}"#),
-        ),
-        (
-            r#"{"i\u0064":[5],"data":{"a":1}}"#,
-            ("", r#","data":{"a":1}}"#),
-        ),
+        (r#"{"data":{"a":1},"id": 5 ,"x":2}"#, (r#""data":{"a":1},"#, r#" ,"x":2}"#)),
+        (r#"{"i\u0064":[5],"data":{"a":1}}"#, ("", r#","data":{"a":1}}"#)),
     ] {
         let event = event(body);
         let queued = serde_json::to_string(&event).unwrap();
@@ -255,10 +205,7 @@ fn the_substituted_id_is_serialized() {
         } else {
             r#""id":"#
         };
-        assert_eq!(
-            queued,
-            format!("{{{}{key}\"{}\"{}", rest.0, event.id, rest.1)
-        );
+        assert_eq!(queued, format!("{{{}{key}\"{}\"{}", rest.0, event.id, rest.1));
         let again = Event::from_trusted_json(queued.as_bytes()).unwrap();
         assert_eq!(again.id, event.id);
         assert_eq!(again.raw_data(), event.raw_data());
@@ -269,10 +216,7 @@ fn the_substituted_id_is_serialized() {
 fn edits_are_not_written_back() {
     let mut event = event(r#"{"id":"evt_1","type":"seat.added"}"#);
     event.id = "evt_2".to_owned();
-    assert_eq!(
-        serde_json::to_string(&event).unwrap(),
-        r#"{"id":"evt_1","type":"seat.added"}"#
-    );
+    assert_eq!(serde_json::to_string(&event).unwrap(), r#"{"id":"evt_1","type":"seat.added"}"#);
 }
 
 #[test]

@@ -7,9 +7,7 @@ use dataflow_webhooks::testing::Sample;
 
 #[test]
 fn there_is_a_sample_of_each_documented_type() {
-    let types: Vec<EventType> = Sample::all()
-        .map(|sample| sample.event().event_type)
-        .collect();
+    let types: Vec<EventType> = Sample::all().map(|sample| sample.event().event_type).collect();
     assert_eq!(types, EventType::DOCUMENTED);
 }
 
@@ -44,15 +42,8 @@ fn the_sample_of_a_completed_run_has_the_documented_shape() {
 #[test]
 fn the_times_of_a_completed_run_agree_with_its_duration() {
     let event = Sample::of(EventType::PipelineRunCompleted).event();
-    let EventPayload::PipelineRunCompleted(run) = &event.payload else {
-        panic!("{event:?}")
-    };
-    assert_eq!(
-        run.completed_at
-            .duration_since(run.started_at)
-            .as_secs_f64(),
-        run.duration_seconds
-    );
+    let EventPayload::PipelineRunCompleted(run) = &event.payload else { panic!("{event:?}") };
+    assert_eq!(run.completed_at.duration_since(run.started_at).as_secs_f64(), run.duration_seconds);
     assert_eq!(event.created_at, Some(run.completed_at));
 }
 
@@ -67,18 +58,13 @@ fn ids_are_fresh_across_threads() {
             })
         })
         .collect();
-    let ids: HashSet<String> = threads
-        .into_iter()
-        .flat_map(|thread| thread.join().unwrap())
-        .collect();
+    let ids: HashSet<String> =
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     assert_eq!(ids.len(), 4_000);
     for id in ids {
         let rest = id.strip_prefix("evt_").unwrap();
         assert!(
-            rest.len() >= 17
-                && rest
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()),
+            rest.len() >= 17 && rest.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()),
             "{id}"
         );
     }
@@ -146,16 +132,8 @@ fn odd_envelopes_can_be_made() {
         .without("metadata")
         .without("created_at")
         .body();
-    assert_eq!(
-        body,
-        &br#"{"id":5,"type":"pipeline.created","data":null}"#[..]
-    );
-    assert!(
-        Event::from_trusted_json(&body)
-            .unwrap()
-            .id
-            .starts_with("sha256:")
-    );
+    assert_eq!(body, &br#"{"id":5,"type":"pipeline.created","data":null}"#[..]);
+    assert!(Event::from_trusted_json(&body).unwrap().id.starts_with("sha256:"));
 }
 
 #[test]
@@ -168,10 +146,7 @@ fn a_member_can_be_put_into_a_value_set_before() {
         .id("i")
         .body();
     let text = std::str::from_utf8(&body).unwrap();
-    assert!(
-        text.ends_with(r#""data":{"x":1},"metadata":{"a":1,"b":2}}"#),
-        "{text}"
-    );
+    assert!(text.ends_with(r#""data":{"x":1},"metadata":{"a":1,"b":2}}"#), "{text}");
 }
 
 #[test]
@@ -190,8 +165,5 @@ fn a_documented_type_is_no_unknown_one() {
 #[test]
 fn debug_of_a_sample_shows_no_raw_json() {
     let shown = format!("{:?}", Sample::unknown("seat.added").data("secret", "hush"));
-    assert!(
-        shown.contains("seat.added") && !shown.contains("hush"),
-        "{shown}"
-    );
+    assert!(shown.contains("seat.added") && !shown.contains("hush"), "{shown}");
 }

@@ -102,9 +102,7 @@ impl MemoryStore {
                 capacity,
                 evictions: AtomicU64::new(0),
                 // A bounded LruCache would drop claims in flight: the bound is kept here.
-                table: Mutex::new(LruCache::unbounded_with_hasher(
-                    BuildHasherDefault::default(),
-                )),
+                table: Mutex::new(LruCache::unbounded_with_hasher(BuildHasherDefault::default())),
             }),
         }
     }
@@ -196,10 +194,7 @@ impl Shared {
         let fingerprint = self.fingerprint(key);
         let mut table = self.table();
 
-        let epoch = match table
-            .peek(&fingerprint)
-            .filter(|record| !record.is_expired(now))
-        {
+        let epoch = match table.peek(&fingerprint).filter(|record| !record.is_expired(now)) {
             None => 1,
             Some(record) => match record.state {
                 State::Done => return Ok(ClaimOutcome::Done),
@@ -257,9 +252,7 @@ impl Shared {
             table.pop_lru();
             return Ok(());
         }
-        Err(StoreFull {
-            capacity: self.capacity,
-        })
+        Err(StoreFull { capacity: self.capacity })
     }
 
     fn fingerprint(&self, key: &DedupKey) -> Fingerprint {
@@ -322,12 +315,7 @@ const _: () = assert!(size_of::<Record>() + size_of::<Fingerprint>() <= 40);
 
 impl Record {
     fn claimed(epoch: u32, now: Nanos, terms: Terms) -> Self {
-        let mut record = Self {
-            lease_until: 0,
-            expires_at: 0,
-            epoch,
-            state: State::Claimed,
-        };
+        let mut record = Self { lease_until: 0, expires_at: 0, epoch, state: State::Claimed };
         record.change(State::Claimed, now, terms);
         record
     }

@@ -42,10 +42,7 @@ impl Metadata {
                 extra,
                 not_an_object: None,
             },
-            Err(_) => Self {
-                not_an_object: Some(RawData::from_text(text)),
-                ..Self::default()
-            },
+            Err(_) => Self { not_an_object: Some(RawData::from_text(text)), ..Self::default() },
         }
     }
 }

@@ -165,11 +165,7 @@ impl Event {
             created_at: envelope.created_at,
             payload: EventPayload::decode(&envelope.event_type, &data),
             metadata: Metadata::from_text(envelope.metadata(body)),
-            raw: RawEnvelope {
-                before: before.into(),
-                data,
-                after,
-            },
+            raw: RawEnvelope { before: before.into(), data, after },
         }
     }
 

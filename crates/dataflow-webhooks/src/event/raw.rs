@@ -212,11 +212,7 @@ pub struct DecodeError {
 
 impl DecodeError {
     fn new(source: serde_json::Error) -> Self {
-        Self {
-            line: source.line(),
-            column: source.column(),
-            source: source.into(),
-        }
+        Self { line: source.line(), column: source.column(), source: source.into() }
     }
 }
 

@@ -59,11 +59,7 @@ where
     /// The contract for the stores that `make_store` makes, each of them empty (a scope of its own,
     /// if they share a database). `advance` lets at least the given time pass for them.
     pub const fn new(make_store: M, advance: A) -> Self {
-        Self {
-            make_store,
-            advance,
-            tick: Duration::from_secs(10),
-        }
+        Self { make_store, advance, tick: Duration::from_secs(10) }
     }
 
     /// Sets the length of a tick. Default: 10 s, for a clock that is moved by hand.

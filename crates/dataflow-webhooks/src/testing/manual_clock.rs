@@ -45,8 +45,6 @@ impl ManualClock {
         // The closure always gives a value, so this cannot fail.
         let _ = self
             .nanos
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-                Some(now.saturating_add(step))
-            });
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(step)));
     }
 }

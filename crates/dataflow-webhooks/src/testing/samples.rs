@@ -62,10 +62,7 @@ impl Sample {
             ("data", data_of(&event_type, now)),
             (
                 "metadata",
-                object([
-                    ("environment", value("production")),
-                    ("triggered_by", value("schedule")),
-                ]),
+                object([("environment", value("production")), ("triggered_by", value("schedule"))]),
             ),
         ]);
         Self { envelope }
@@ -83,10 +80,7 @@ impl Sample {
     /// When the type is documented after all: the test would not test what it says.
     pub fn unknown(name: &str) -> Self {
         let event_type = EventType::from(name);
-        assert!(
-            !event_type.is_documented(),
-            "{name} is a documented event type; use Sample::of"
-        );
+        assert!(!event_type.is_documented(), "{name} is a documented event type; use Sample::of");
         Self::of(event_type)
     }
 
@@ -251,12 +245,7 @@ fn names(path: &str) -> Vec<&str> {
 }
 
 fn object<const N: usize>(members: [(&str, Node); N]) -> Node {
-    Node::Object(
-        members
-            .into_iter()
-            .map(|(name, member)| (name.to_owned(), member))
-            .collect(),
-    )
+    Node::Object(members.into_iter().map(|(name, member)| (name.to_owned(), member)).collect())
 }
 
 fn value(value: impl Serialize) -> Node {
@@ -295,36 +284,24 @@ fn data_of(event_type: &EventType, now: Timestamp) -> Node {
             at("failed_at", 0),
             ("error", value("connection conn_def456 timed out")),
         ]),
-        EventType::PipelineCreated => object([
-            pipeline(),
-            ("name", value("orders to warehouse")),
-            at("created_at", 0),
-        ]),
-        EventType::PipelineUpdated => object([
-            pipeline(),
-            ("name", value("orders to warehouse")),
-            at("updated_at", 0),
-        ]),
-        EventType::PipelineDeleted => object([
-            pipeline(),
-            ("name", value("orders to warehouse")),
-            at("deleted_at", 0),
-        ]),
-        EventType::ConnectionCreated => object([
-            connection(),
-            ("name", value("Café DB")),
-            at("created_at", 0),
-        ]),
-        EventType::ConnectionUpdated => object([
-            connection(),
-            ("name", value("Café DB")),
-            at("updated_at", 0),
-        ]),
-        EventType::ConnectionDeleted => object([
-            connection(),
-            ("name", value("Café DB")),
-            at("deleted_at", 0),
-        ]),
+        EventType::PipelineCreated => {
+            object([pipeline(), ("name", value("orders to warehouse")), at("created_at", 0)])
+        }
+        EventType::PipelineUpdated => {
+            object([pipeline(), ("name", value("orders to warehouse")), at("updated_at", 0)])
+        }
+        EventType::PipelineDeleted => {
+            object([pipeline(), ("name", value("orders to warehouse")), at("deleted_at", 0)])
+        }
+        EventType::ConnectionCreated => {
+            object([connection(), ("name", value("Café DB")), at("created_at", 0)])
+        }
+        EventType::ConnectionUpdated => {
+            object([connection(), ("name", value("Café DB")), at("updated_at", 0)])
+        }
+        EventType::ConnectionDeleted => {
+            object([connection(), ("name", value("Café DB")), at("deleted_at", 0)])
+        }
         EventType::ConnectionStatusChanged => object([
             connection(),
             status("unhealthy"),
@@ -352,12 +329,9 @@ fn data_of(event_type: &EventType, now: Timestamp) -> Node {
             ("threshold", value(0.05)),
             at("detected_at", 0),
         ]),
-        EventType::QualityAnomalyDetected => object([
-            ("anomaly_id", value("anom_jkl345")),
-            pipeline(),
-            run(),
-            at("detected_at", 0),
-        ]),
+        EventType::QualityAnomalyDetected => {
+            object([("anomaly_id", value("anom_jkl345")), pipeline(), run(), at("detected_at", 0)])
+        }
         EventType::Other(_) => object([pipeline()]),
     }
 }
@@ -374,9 +348,7 @@ fn fresh_id() -> String {
 
     let process = *PROCESS.get_or_init(|| {
         // `RandomState` is seeded by the operating system. Process and time are there in case it is seeded badly.
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         RandomState::new().hash_one((std::process::id(), since_epoch))
     });
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

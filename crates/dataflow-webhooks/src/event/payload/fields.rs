@@ -76,11 +76,7 @@ impl<T: Value + serde::Serialize> Field for Option<T> {
     }
 
     fn read(text: &str) -> Option<Self> {
-        if text == "null" {
-            Some(None)
-        } else {
-            T::read(text).map(Some)
-        }
+        if text == "null" { Some(None) } else { T::read(text).map(Some) }
     }
 
     fn write<M: SerializeMap>(&self, name: &'static str, map: &mut M) -> Result<(), M::Error> {

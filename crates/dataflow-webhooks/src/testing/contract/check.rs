@@ -33,13 +33,7 @@ impl Ask {
 
 impl<'a, S: DedupStore, A: AsyncFn(Duration)> Check<'a, S, A> {
     pub(super) fn new(rule: &'static str, store: S, advance: &'a A, tick: Duration) -> Self {
-        Self {
-            rule,
-            store,
-            terms: terms(tick),
-            advance,
-            tick,
-        }
+        Self { rule, store, terms: terms(tick), advance, tick }
     }
 
     /// Lets this many ticks pass. A lease is 2.5 ticks long and a retention 8.5.
@@ -76,42 +70,24 @@ impl<'a, S: DedupStore, A: AsyncFn(Duration)> Check<'a, S, A> {
     pub(super) fn expect_new(&self, key: &DedupKey, answer: ClaimOutcome, when: &str) -> Claim {
         match answer {
             ClaimOutcome::New(claim) if claim.key() == key => claim,
-            other => self.broken(&format!(
-                "claim {when} must be New with {key:?}, was {other:?}"
-            )),
+            other => self.broken(&format!("claim {when} must be New with {key:?}, was {other:?}")),
         }
     }
 
     pub(super) async fn expect_done(&self, key: &DedupKey, when: &str) {
-        self.expect(
-            &format!("claim {when}"),
-            self.claim(key).await,
-            ClaimOutcome::Done,
-        );
+        self.expect(&format!("claim {when}"), self.claim(key).await, ClaimOutcome::Done);
     }
 
     pub(super) async fn expect_in_flight(&self, key: &DedupKey, when: &str) {
-        self.expect(
-            &format!("claim {when}"),
-            self.claim(key).await,
-            ClaimOutcome::InFlight,
-        );
+        self.expect(&format!("claim {when}"), self.claim(key).await, ClaimOutcome::InFlight);
     }
 
     pub(super) async fn expect_held(&self, ask: Ask, claim: &Claim, when: &str) {
-        self.expect(
-            &format!("{ask:?} {when}"),
-            self.ask(ask, claim).await,
-            Held::Yes,
-        );
+        self.expect(&format!("{ask:?} {when}"), self.ask(ask, claim).await, Held::Yes);
     }
 
     pub(super) async fn expect_refused(&self, ask: Ask, claim: &Claim, when: &str) {
-        self.expect(
-            &format!("{ask:?} {when}"),
-            self.ask(ask, claim).await,
-            Held::No,
-        );
+        self.expect(&format!("{ask:?} {when}"), self.ask(ask, claim).await, Held::No);
     }
 
     pub(super) async fn expect_all_refused(&self, claim: &Claim, when: &str) {
@@ -175,11 +151,7 @@ pub(super) async fn drop_after_polls<F: Future>(future: F, polls: u32) {
         if future.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        if left == 0 {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

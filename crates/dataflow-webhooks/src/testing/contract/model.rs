@@ -47,10 +47,7 @@ where
                 let was = check.ask(ask, &claim).await;
                 let must_be = model.ask(ask, &claim);
                 let wrong = (was != must_be).then(|| format!("{must_be:?}"));
-                (
-                    format!("{ask:?} {key} with epoch {} -> {was:?}", claim.epoch()),
-                    wrong,
-                )
+                (format!("{ask:?} {key} with epoch {} -> {was:?}", claim.epoch()), wrong)
             }
             13 => {
                 check.forget(key).await;
@@ -109,9 +106,7 @@ enum State {
 impl Model {
     fn live(&mut self, key: &DedupKey) -> Option<&mut Record> {
         let now = self.now;
-        self.records
-            .get_mut(key)
-            .filter(|record| now < record.expires_at)
+        self.records.get_mut(key).filter(|record| now < record.expires_at)
     }
 
     /// Follows a claim's answer, or says what it must be.
@@ -170,11 +165,7 @@ impl Model {
 }
 
 fn same(was: &ClaimOutcome, must_be: ClaimOutcome) -> Result<(), String> {
-    if *was == must_be {
-        Ok(())
-    } else {
-        Err(format!("{must_be:?}"))
-    }
+    if *was == must_be { Ok(()) } else { Err(format!("{must_be:?}")) }
 }
 
 /// SplitMix64: every seed will do, and the numbers are the same everywhere.

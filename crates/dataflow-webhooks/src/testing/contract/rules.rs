@@ -404,9 +404,7 @@ where
     S: DedupStore,
     A: AsyncFn(Duration),
 {
-    let calls = (0..16)
-        .map(|_| check.store.claim(key, check.terms))
-        .collect();
+    let calls = (0..16).map(|_| check.store.claim(key, check.terms)).collect();
     let mut winners = Vec::new();
     for answer in join(calls).await {
         match check.answer("claim", key, answer) {

@@ -1,0 +1,172 @@
+//! The claim on a delivery's event; a duplicate of a delivery in flight waits
+//! its turn here.
+
+use std::time::Duration;
+
+use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore, Held, StoreFuture};
+use dataflow_webhooks::{
+    Claim, DedupKey, Delivery, Endpoint, Outcome, Rejection, RunPermit, StoreOperation,
+};
+use tokio::time::{Instant, sleep_until};
+
+use crate::timer::{guarded, within};
+
+/// The longest a call of the store may take, in all but what the delivery's own
+/// clock leaves.
+pub(crate) const STORE_CALL: Duration = Duration::from_secs(2);
+
+/// The pause before a duplicate in waiting asks again: doubled each time, from
+/// the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long before the deadline a duplicate in waiting asks for the last time,
+/// so that its answer is its own and not "late".
+const LAST_ASK: Duration = Duration::from_millis(30);
+
+/// A delivery that may run now.
+pub(crate) struct Admission {
+    pub(crate) permit: RunPermit,
+    /// `None` without deduplication.
+    pub(crate) lease: Option<Lease>,
+}
+
+/// A claim, and the store it was made in.
+#[derive(Clone)]
+pub(crate) struct Lease {
+    pub(crate) claim: Claim,
+    holder: Holder,
+}
+
+#[derive(Clone, Copy)]
+enum Holder {
+    Store,
+    /// The in-process store that took over while the store was away.
+    StandIn,
+}
+
+impl Lease {
+    /// The store that the claim was made in.
+    pub(crate) fn store<'a>(&self, endpoint: &'a Endpoint) -> Option<&'a dyn DedupStore> {
+        self.holder.store(endpoint)
+    }
+}
+
+impl Holder {
+    fn store(self, endpoint: &Endpoint) -> Option<&dyn DedupStore> {
+        match self {
+            Self::Store => endpoint.store().map(|store| &**store as &dyn DedupStore),
+            Self::StandIn => endpoint.stand_in().map(|store| store as &dyn DedupStore),
+        }
+    }
+}
+
+/// Why a call of the store came to nothing, in words.
+pub(crate) type StoreFailure = String;
+
+/// Makes one call of the store, within this time, its panics caught.
+pub(crate) async fn call_store<'a, T>(
+    time: Duration,
+    call: impl FnOnce() -> StoreFuture<'a, T>,
+) -> Result<T, StoreFailure> {
+    match within(time, guarded(async { call().await })).await {
+        Some(Ok(Ok(answer))) => Ok(answer),
+        Some(Ok(Err(error))) => Err(in_full(&*error)),
+        Some(Err(_)) => Err("it panicked".into()),
+        None => Err(format!("no answer within {time:?}")),
+    }
+}
+
+/// An error with all that caused it: the outermost often says only "I/O error".
+fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !words.ends_with(&cause) {
+            words.push_str(": ");
+            words.push_str(&cause);
+        }
+        source = error.source();
+    }
+    words
+}
+
+/// Waits until the delivery may run, or says what comes of it instead.
+pub(crate) async fn admit(
+    endpoint: &Endpoint,
+    delivery: &Delivery,
+    deadline: Instant,
+) -> Result<Admission, Outcome> {
+    if endpoint.store().is_none() {
+        let permit = enter(endpoint)?;
+        return Ok(Admission { permit, lease: None });
+    }
+    let key = delivery.dedup_key();
+    let last_ask = deadline - LAST_ASK;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // Before the claim, so that no claim is ever made in vain; and not while
+        // waiting, so that duplicates in waiting take no handler's place.
+        let permit = enter(endpoint)?;
+        let mut holder = Holder::Store;
+        let mut answer = claim(endpoint, holder, &key).await;
+        if answer.is_err() && endpoint.stand_in().is_some() {
+            holder = Holder::StandIn;
+            endpoint.telemetry().processed_anyway(delivery);
+            answer = claim(endpoint, holder, &key).await;
+        }
+        match answer {
+            Ok(ClaimOutcome::New(claim)) => {
+                let lease = Lease { claim, holder };
+                if Instant::now() < deadline {
+                    return Ok(Admission { permit, lease: Some(lease) });
+                }
+                // The sender has been told to come again: leave it the event.
+                give_back(endpoint, delivery, &lease).await;
+                return Err(Outcome::Late);
+            }
+            Ok(ClaimOutcome::Done) => return Err(Outcome::Duplicate),
+            Ok(ClaimOutcome::InFlight) => {}
+            Err(()) => return Err(Outcome::StoreUnavailable),
+        }
+        drop(permit);
+        let now = Instant::now();
+        if now >= last_ask {
+            return Err(Outcome::InFlight);
+        }
+        sleep_until((now + pause).min(last_ask)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn enter(endpoint: &Endpoint) -> Result<RunPermit, Outcome> {
+    endpoint.enter().map_err(|rejection: Rejection| {
+        endpoint.telemetry().rejected(&rejection);
+        Outcome::Rejected(rejection.kind())
+    })
+}
+
+async fn claim(endpoint: &Endpoint, holder: Holder, key: &DedupKey) -> Result<ClaimOutcome, ()> {
+    let Some(store) = holder.store(endpoint) else { return Err(()) };
+    // Not cut off at the deadline: the answer goes out then in any case, and a
+    // claim that comes back later is given back. One that is cut off here and
+    // was stored all the same lapses before the sender's next attempt.
+    let terms = endpoint.limits().terms();
+    call_store(STORE_CALL, || store.claim(key, terms)).await.map_err(|failure| {
+        endpoint.telemetry().store_failed(StoreOperation::Claim, &failure);
+    })
+}
+
+/// Releases a claim that came too late. Should that fail, its lease lapses
+/// before the sender's next attempt.
+async fn give_back(endpoint: &Endpoint, delivery: &Delivery, lease: &Lease) {
+    let Some(store) = lease.store(endpoint) else { return };
+    let terms = endpoint.limits().terms();
+    let operation = StoreOperation::Release;
+    match call_store(STORE_CALL, || store.release(&lease.claim, terms)).await {
+        Ok(Held::Yes) => {}
+        Ok(Held::No) => endpoint.telemetry().lease_lost(delivery, operation),
+        Err(failure) => endpoint.telemetry().store_failed(operation, &failure),
+    }
+}

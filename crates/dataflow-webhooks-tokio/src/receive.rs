@@ -1,0 +1,205 @@
+//! Head and body of a request, under the limits and the clock, into a verified
+//! delivery; and what happens to the body of a refused one.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dataflow_webhooks::{BoxError, Delivery, Endpoint, Rejection, RejectionKind, Verification};
+use tokio::time::Instant;
+
+use crate::timer::{Alarm, unless, within};
+
+/// How long the rest of a refused body is read and dropped before the answer
+/// goes out: a sender that writes before it reads would otherwise see a broken
+/// pipe instead of the status.
+const READ_ON: Duration = Duration::from_secs(1);
+
+/// How many bytes of a refused body are read and dropped, at the most.
+const READ_ON_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What the road needs to know of a request's head.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_structs, reason = "an adapter must fill in every field")]
+pub struct Head<'a, L> {
+    /// The method, as on the wire.
+    pub method: &'a str,
+    /// The values of all `X-DataFlow-Signature` lines.
+    pub signature_lines: L,
+    /// The body's declared length in bytes; 0 where there is no body, `None`
+    /// where it is not known.
+    pub content_length: Option<u64>,
+    /// Does the sender wait for `100 Continue` before it sends the body?
+    pub expects_continue: bool,
+    /// When the head arrived.
+    pub arrived: Instant,
+}
+
+/// A request's body as it arrives.
+pub trait Body {
+    /// The next chunk, `None` at the end. Not polled again after an error.
+    fn poll_chunk(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>>;
+}
+
+/// Why there is no next chunk.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_enums, reason = "an adapter chooses between the two")]
+pub enum BodyError {
+    /// A limit outside of this one was reached. 413.
+    TooLarge(BoxError),
+    /// The connection is gone. 400, if anyone can still read it.
+    Lost(BoxError),
+}
+
+/// A body that is all there: for frameworks that hand it over in one piece.
+#[derive(Debug)]
+pub struct Whole(Option<Bytes>);
+
+impl Whole {
+    /// This body.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self(Some(body.into()))
+    }
+}
+
+impl Body for Whole {
+    fn poll_chunk(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        Poll::Ready(self.0.take().map(Ok))
+    }
+}
+
+/// A delivery that was refused while it was received.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Why, and with it the answer.
+    pub rejection: Rejection,
+    /// Must the answer say `Connection: close` (HTTP/1)? So it must unless the
+    /// declared length was within the limit and all of it came.
+    pub close: bool,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.rejection.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.rejection.source()
+    }
+}
+
+/// Receives one request: head first, then the body chunk by chunk. Dropping the
+/// future forgets it all.
+///
+/// The head is looked at before this returns, so that nothing of it is borrowed
+/// by the future.
+pub fn receive<'a, L, B>(
+    endpoint: &'a Endpoint,
+    head: Head<'_, L>,
+    body: B,
+) -> impl Future<Output = Result<Delivery, Refusal>> + use<'a, L, B>
+where
+    L: IntoIterator,
+    L::Item: AsRef<[u8]>,
+    B: Body,
+{
+    let length = head.content_length;
+    let begun = endpoint.begin(head.method, head.signature_lines, length);
+    let expects_continue = head.expects_continue;
+    let deadline = head.arrived + endpoint.limits().body_within();
+    async move {
+        let mut body = pin!(body);
+        let refused = match begun {
+            // Whoever waits for `100 Continue` has sent nothing yet and needs no
+            // more than the answer.
+            Err(rejection) if expects_continue => Refused { rejection, rest: Rest::Unread },
+            Err(rejection) => Refused { rejection, rest: Rest::Readable },
+            Ok(verification) => {
+                let whole = pin!(collect(verification, body.as_mut()));
+                match unless(whole, Alarm::at(deadline)).await {
+                    Some(Ok(delivery)) => return Ok(delivery),
+                    Some(Err(refused)) => refused,
+                    // It has had its time; whatever trickles in later will not
+                    // be waited for.
+                    None => {
+                        Refused { rejection: RejectionKind::BodyTimeout.into(), rest: Rest::Unread }
+                    }
+                }
+            }
+        };
+        endpoint.telemetry().rejected(&refused.rejection);
+        let all_came = match refused.rest {
+            Rest::None => true,
+            Rest::Unread => false,
+            Rest::Readable => read_on(body).await,
+        };
+        let most = endpoint.limits().max_body_bytes() as u64;
+        let close = !(all_came && length.is_some_and(|length| length <= most));
+        Err(Refusal { rejection: refused.rejection, close })
+    }
+}
+
+struct Refused {
+    rejection: Rejection,
+    rest: Rest,
+}
+
+/// What is left of a refused body.
+enum Rest {
+    /// Nothing: all of it has been read.
+    None,
+    /// Something that is not worth reading, or cannot be.
+    Unread,
+    /// Something that is to be read and dropped.
+    Readable,
+}
+
+async fn collect<B: Body>(
+    mut verification: Verification,
+    mut body: Pin<&mut B>,
+) -> Result<Delivery, Refused> {
+    while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_chunk(cx)).await {
+        match chunk {
+            Ok(chunk) => verification
+                .update(chunk)
+                .map_err(|rejection| Refused { rejection, rest: Rest::Readable })?,
+            Err(error) => {
+                let (kind, source) = match error {
+                    BodyError::TooLarge(source) => (RejectionKind::BodyTooLarge, source),
+                    BodyError::Lost(source) => (RejectionKind::BodyLost, source),
+                };
+                let rejection = Rejection::new(kind).because(source);
+                return Err(Refused { rejection, rest: Rest::Unread });
+            }
+        }
+    }
+    verification.finish().map_err(|rejection| Refused { rejection, rest: Rest::None })
+}
+
+/// Reads what still comes of a refused body and drops it, within bounds. Says
+/// whether its end was reached.
+async fn read_on<B: Body>(mut body: Pin<&mut B>) -> bool {
+    let reading = async {
+        let mut bytes = 0_u64;
+        while bytes <= READ_ON_BYTES {
+            match poll_fn(|cx| body.as_mut().poll_chunk(cx)).await {
+                Some(Ok(chunk)) => bytes = bytes.saturating_add(chunk.len() as u64),
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
+        false
+    };
+    within(READ_ON, reading).await.unwrap_or(false)
+}

@@ -1,0 +1,174 @@
+//! The work of one delivery: claim, handler, settlement, as one future.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use dataflow_webhooks::dedup::Held;
+use dataflow_webhooks::{Delivery, Endpoint, HandlerEnd, Outcome, StoreOperation, Verdict};
+use tokio::time::Instant;
+
+use crate::Reply;
+use crate::admit::{Admission, Lease, STORE_CALL, admit, call_store};
+use crate::detach::Ended;
+use crate::settle::settle;
+use crate::timer::{Alarm, Panicked, guarded, unless};
+
+/// The pause before a renewal that the store did not answer is tried again.
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
+
+/// All that is done with a verified delivery: the handler is made ready, the
+/// event claimed, the handler run, its claim settled.
+///
+/// `ready` is what the handler needs before it can be called (a tower service
+/// that is polled ready; nothing, elsewhere); it is awaited before the claim is
+/// made. `call` gets what `ready` came to, and the delivery with its claim.
+///
+/// The future is meant for [`Detach`](crate::Detach): it must not be dropped
+/// half-way, for the event would wait for its lease to lapse.
+pub fn handle<Ready, S, Call, Run, R, E>(
+    endpoint: &Endpoint,
+    delivery: &Delivery,
+    deadline: Instant,
+    ready: Ready,
+    call: Call,
+) -> impl Future<Output = Ended<R, E>> + use<Ready, S, Call, Run, R, E>
+where
+    Ready: Future<Output = Result<S, E>>,
+    Call: FnOnce(S, Delivery) -> Run,
+    Run: Future<Output = Result<R, E>>,
+    R: Reply,
+{
+    let (endpoint, delivery) = (endpoint.clone(), delivery.clone());
+    async move {
+        let service = match guarded(ready).await {
+            Ok(Ok(service)) => service,
+            Ok(Err(error)) => return Ended::new(Outcome::Failed, Err(error)),
+            Err(Panicked) => return Ended::fixed(Outcome::Panicked),
+        };
+        let admission = match admit(&endpoint, &delivery, deadline).await {
+            Ok(admission) => admission,
+            Err(outcome) => return Ended::fixed(outcome),
+        };
+        let delivery = match &admission.lease {
+            Some(lease) => delivery.with_claim(lease.claim.clone()),
+            None => delivery,
+        };
+        let given = delivery.clone();
+        // `call` itself may panic, so it is called where a panic is caught.
+        let handler = async move { call(service, given).await };
+        let end = attend(&endpoint, &delivery, &admission, handler).await;
+        let (end, verdict, ended) = judge(end);
+        endpoint.telemetry().handler_ended(&delivery, end);
+        settle(&endpoint, &delivery, admission, verdict, deadline).await;
+        ended
+    }
+}
+
+enum End<R, E> {
+    Answered(Result<R, E>),
+    Panicked,
+    CutOff,
+}
+
+/// What a handler's end means: for the counts, for the claim, for the sender.
+fn judge<R: Reply, E>(end: End<R, E>) -> (HandlerEnd, Verdict, Ended<R, E>) {
+    match end {
+        End::Answered(Ok(mut reply)) => match Verdict::on_status(reply.status()) {
+            verdict @ Verdict::Commit => {
+                reply.acknowledge();
+                (HandlerEnd::Succeeded, verdict, Ended::new(Outcome::Handled, Ok(reply)))
+            }
+            verdict @ Verdict::Release => {
+                (HandlerEnd::Failed, verdict, Ended::new(Outcome::Failed, Ok(reply)))
+            }
+        },
+        End::Answered(Err(error)) => {
+            (HandlerEnd::Failed, Verdict::Release, Ended::new(Outcome::Failed, Err(error)))
+        }
+        End::Panicked => (HandlerEnd::Panicked, Verdict::Release, Ended::fixed(Outcome::Panicked)),
+        End::CutOff => (HandlerEnd::CutOff, Verdict::Release, Ended::fixed(Outcome::Late)),
+    }
+}
+
+/// Runs the handler to its end, to its panic, or to the longest run, and renews
+/// its lease at each third meanwhile.
+async fn attend<R, E>(
+    endpoint: &Endpoint,
+    delivery: &Delivery,
+    admission: &Admission,
+    handler: impl Future<Output = Result<R, E>>,
+) -> End<R, E> {
+    let mut handler = pin!(guarded(handler));
+    let third = endpoint.limits().terms().lease() / 3;
+    let started = Instant::now();
+    let cut_off = started + endpoint.limits().longest_run();
+    let mut lease = admission.lease.as_ref();
+    let mut next = started + third;
+    loop {
+        let alarm = if lease.is_some() { next.min(cut_off) } else { cut_off };
+        if let Some(end) = unless(handler.as_mut(), Alarm::at(alarm)).await {
+            return ended(end);
+        }
+        if Instant::now() >= cut_off {
+            return End::CutOff;
+        }
+        let Some(held) = lease else { continue };
+        // The handler goes on while the store answers.
+        match beside(handler.as_mut(), renew(endpoint, held)).await {
+            Beside::Handler(end) => return ended(end),
+            Beside::Other(Renewal::Renewed) => next = Instant::now() + third,
+            Beside::Other(Renewal::Failed) => next = Instant::now() + RENEW_AGAIN.min(third),
+            Beside::Other(Renewal::Lost) => {
+                endpoint.telemetry().lease_lost(delivery, StoreOperation::Renew);
+                lease = None;
+            }
+        }
+    }
+}
+
+fn ended<R, E>(end: Result<Result<R, E>, Panicked>) -> End<R, E> {
+    match end {
+        Ok(answer) => End::Answered(answer),
+        Err(Panicked) => End::Panicked,
+    }
+}
+
+enum Renewal {
+    Renewed,
+    Lost,
+    Failed,
+}
+
+async fn renew(endpoint: &Endpoint, lease: &Lease) -> Renewal {
+    let Some(store) = lease.store(endpoint) else { return Renewal::Lost };
+    let terms = endpoint.limits().terms();
+    match call_store(STORE_CALL, || store.renew(&lease.claim, terms)).await {
+        Ok(Held::Yes) => Renewal::Renewed,
+        Ok(Held::No) => Renewal::Lost,
+        Err(failure) => {
+            endpoint.telemetry().store_failed(StoreOperation::Renew, &failure);
+            Renewal::Failed
+        }
+    }
+}
+
+enum Beside<A, B> {
+    Handler(A),
+    Other(B),
+}
+
+/// Polls the handler and one other thing, until either is done.
+async fn beside<A: Future, B: Future>(
+    mut handler: Pin<&mut A>,
+    other: B,
+) -> Beside<A::Output, B::Output> {
+    let mut other = pin!(other);
+    std::future::poll_fn(|cx| {
+        if let std::task::Poll::Ready(end) = handler.as_mut().poll(cx) {
+            return std::task::Poll::Ready(Beside::Handler(end));
+        }
+        other.as_mut().poll(cx).map(Beside::Other)
+    })
+    .await
+}

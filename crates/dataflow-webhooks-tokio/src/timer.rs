@@ -1,0 +1,100 @@
+//! Time-outs that cost nothing while nothing waits.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// An alarm that makes its timer at the second `Pending`.
+///
+/// A tokio timer costs about as much as the whole of a small delivery's MAC, and
+/// most handlers and stores are ready at the first or second poll. So the first
+/// poll only asks to be polled again at once; the second one makes the timer.
+pub(crate) enum Alarm {
+    After(Duration),
+    At(Instant),
+    Nudged(Instant),
+    Armed(Pin<Box<Sleep>>),
+}
+
+impl Alarm {
+    /// Rings at this moment.
+    pub(crate) fn at(moment: Instant) -> Self {
+        Self::At(moment)
+    }
+
+    /// Rings this long after the first poll.
+    pub(crate) fn after(time: Duration) -> Self {
+        Self::After(time)
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::After(time) => *self = Self::Nudged(Instant::now() + *time),
+            Self::At(moment) => *self = Self::Nudged(*moment),
+            Self::Nudged(moment) => {
+                let mut sleep = Box::pin(sleep_until(*moment));
+                let ringing = sleep.as_mut().poll(cx);
+                *self = Self::Armed(sleep);
+                return ringing;
+            }
+            Self::Armed(sleep) => return sleep.as_mut().poll(cx),
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// What `work` comes to, unless the alarm rings first. `work` is asked first.
+pub(crate) async fn unless<F: Future + ?Sized>(
+    mut work: Pin<&mut F>,
+    mut alarm: Alarm,
+) -> Option<F::Output> {
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// What `work` comes to within this time.
+pub(crate) async fn within<F: Future>(time: Duration, work: F) -> Option<F::Output> {
+    unless(pin!(work), Alarm::after(time)).await
+}
+
+/// A panic, caught.
+pub(crate) struct Panicked;
+
+/// Polls once, and turns a panic into a value. The future must not be polled
+/// again after that.
+pub(crate) fn poll_guarded<F: Future + ?Sized>(
+    work: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, Panicked>> {
+    // Nothing of the future is looked at after a panic, so no broken state can
+    // be observed.
+    match catch_unwind(AssertUnwindSafe(|| work.poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => {
+            discard(panic);
+            Poll::Ready(Err(Panicked))
+        }
+    }
+}
+
+/// Runs `work` to its end or its panic.
+pub(crate) async fn guarded<F: Future>(work: F) -> Result<F::Output, Panicked> {
+    let mut work = pin!(work);
+    poll_fn(|cx| poll_guarded(work.as_mut(), cx)).await
+}
+
+/// Drops what a panic carried, which may panic in its turn.
+fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}

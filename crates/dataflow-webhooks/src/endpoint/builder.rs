@@ -1,0 +1,307 @@
+//! Making an [`Endpoint`]: every choice with its default and its range, all
+//! checked in `build`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Endpoint, Limits, Shared, UnverifiedBudget, gate::Gate};
+use crate::dedup::{DedupStore, MemoryStore, Terms};
+use crate::keyring::{KeyRing, KeyRingError};
+use crate::telemetry::Telemetry;
+use crate::verify::{Clock, Tolerance, Verifier};
+
+const MIB: usize = 1024 * 1024;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What to do with a delivery while the dedup store cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnStoreFailure {
+    /// Answer 503: the sender tries again in a minute. The default.
+    #[default]
+    Refuse,
+    /// Run the handler; an in-process store keeps this process's duplicates out
+    /// meanwhile. Two processes may then handle one event, and epochs fence
+    /// nothing.
+    ProcessAnyway,
+}
+
+/// Configures an [`Endpoint`]. [`build`](Self::build) checks it all.
+#[must_use = "nothing happens before build()"]
+pub struct EndpointBuilder {
+    keys: KeyRing,
+    dedup: Dedup,
+    on_store_failure: OnStoreFailure,
+    tolerance: Tolerance,
+    limits: Limits,
+    lease: Duration,
+    retention: Duration,
+    budget: UnverifiedBudget,
+    clock: Clock,
+}
+
+enum Dedup {
+    Memory,
+    Store(Arc<dyn DedupStore>),
+    Without,
+}
+
+impl EndpointBuilder {
+    pub(super) fn new(keys: KeyRing) -> Self {
+        let lease = Duration::from_secs(30);
+        let retention = 24 * HOUR;
+        Self {
+            keys,
+            dedup: Dedup::Memory,
+            on_store_failure: OnStoreFailure::default(),
+            tolerance: Tolerance::default(),
+            limits: Limits {
+                max_body_bytes: Verifier::MAX_BODY_BYTES,
+                body_within: Duration::from_secs(4),
+                answer_within: Duration::from_millis(4500),
+                longest_run: Duration::from_secs(300),
+                max_running: 1024,
+                terms: Terms::new(lease, retention),
+            },
+            lease,
+            retention,
+            budget: UnverifiedBudget::default(),
+            clock: Clock::default(),
+        }
+    }
+
+    /// The dedup store. Default: a [`MemoryStore`] of 250 000 events, which one
+    /// process has for itself and a restart forgets.
+    pub fn dedup(mut self, store: impl DedupStore + 'static) -> Self {
+        self.dedup = Dedup::Store(Arc::new(store));
+        self
+    }
+
+    /// No deduplication, for applications that have their own: each authentic
+    /// delivery runs the handler.
+    pub fn without_dedup(mut self) -> Self {
+        self.dedup = Dedup::Without;
+        self
+    }
+
+    /// What to do while the store cannot be reached. Default: refuse with 503.
+    pub fn on_store_failure(mut self, choice: OnStoreFailure) -> Self {
+        self.on_store_failure = choice;
+        self
+    }
+
+    /// How far a timestamp may lie from now. Default 300 s either way; past and
+    /// future together must stay under the retention.
+    pub fn tolerance(mut self, tolerance: Tolerance) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// The longest body, in bytes. Default 1 MiB; 1 KiB to 64 MiB.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_body_bytes = bytes;
+        self
+    }
+
+    /// The body must be complete this long after the head. Default 4 s; 10 ms to
+    /// [`answer_within`](Self::answer_within).
+    pub fn body_within(mut self, time: Duration) -> Self {
+        self.limits.body_within = time;
+        self
+    }
+
+    /// The answer goes out this long after the head, at the latest; a handler
+    /// that is not done runs on. Default 4.5 s, since the platform hangs up at
+    /// 5 s; 10 ms to 4.9 s.
+    pub fn answer_within(mut self, time: Duration) -> Self {
+        self.limits.answer_within = time;
+        self
+    }
+
+    /// A handler that has run this long is dropped and its claim released.
+    /// Default 5 min; from [`answer_within`](Self::answer_within) to 24 h.
+    pub fn longest_run(mut self, time: Duration) -> Self {
+        self.limits.longest_run = time;
+        self
+    }
+
+    /// So many handlers run at once; beyond, 503. Default 1 024; at least 1.
+    pub fn max_running(mut self, handlers: usize) -> Self {
+        self.limits.max_running = handlers;
+        self
+    }
+
+    /// How long a claim holds without being renewed. It is renewed at each
+    /// third while the handler runs. Default 30 s; 5 s to 50 s, for the first
+    /// retry comes after 60 s and must find a dead process's claim lapsed.
+    pub fn lease(mut self, time: Duration) -> Self {
+        self.lease = time;
+        self
+    }
+
+    /// How long an event is remembered after its last change. Default 24 h; 8 h
+    /// to 366 days, for the last retry ends 7 h 22 min after the first attempt.
+    pub fn retention(mut self, time: Duration) -> Self {
+        self.retention = time;
+        self
+    }
+
+    /// The budget for bytes of deliveries not yet verified. Default 64 MiB for
+    /// this endpoint alone; at least the longest body.
+    pub fn unverified_budget(mut self, budget: UnverifiedBudget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Another clock than the system's, for tests.
+    pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Clock::of(clock);
+        self
+    }
+
+    /// Checks every choice and makes the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// The first choice that lies outside its range, with the figure and the
+    /// range.
+    pub fn build(self) -> Result<Endpoint, EndpointError> {
+        let mut limits = self.limits;
+        between("max_body_bytes", limits.max_body_bytes, 1024, 64 * MIB, "bytes")?;
+        let fastest = Duration::from_millis(10);
+        span("answer_within", limits.answer_within, fastest, Duration::from_millis(4900))?;
+        span("body_within", limits.body_within, fastest, limits.answer_within)?;
+        span("longest_run", limits.longest_run, limits.answer_within, 24 * HOUR)?;
+        between("max_running", limits.max_running, 1, 1_000_000, "handlers")?;
+        span("lease", self.lease, Duration::from_secs(5), Duration::from_secs(50))?;
+        span("retention", self.retention, 8 * HOUR, 366 * 24 * HOUR)?;
+        let window = self.tolerance.past().saturating_add(self.tolerance.future());
+        if window >= self.retention {
+            return Err(EndpointError(Flaw::Window { window, retention: self.retention }));
+        }
+        let longest = limits.max_body_bytes;
+        between("unverified_budget", self.budget.limit(), longest, usize::MAX, "bytes")?;
+
+        limits.terms = Terms::new(self.lease, self.retention);
+        let stand_in = match (&self.dedup, self.on_store_failure) {
+            (Dedup::Store(_), OnStoreFailure::ProcessAnyway) => Some(MemoryStore::new()),
+            _ => None,
+        };
+        let store = match self.dedup {
+            Dedup::Memory => Some(Arc::new(MemoryStore::new()) as Arc<dyn DedupStore>),
+            Dedup::Store(store) => Some(store),
+            Dedup::Without => None,
+        };
+        let verifier = Verifier::new(self.keys)
+            .tolerance(self.tolerance)
+            .max_body_bytes(limits.max_body_bytes)
+            .clock_of(self.clock.clone());
+        Ok(Endpoint {
+            shared: Arc::new(Shared {
+                id: next_id(),
+                verifier,
+                clock: self.clock,
+                store,
+                stand_in,
+                limits,
+                budget: self.budget,
+                gate: Gate::default(),
+                telemetry: Telemetry::default(),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for EndpointBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointBuilder")
+            .field("keys", &self.keys)
+            .field("tolerance", &self.tolerance)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names an endpoint within this process, so that a delivery knows its own.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn between(
+    what: &'static str,
+    figure: usize,
+    least: usize,
+    most: usize,
+    unit: &'static str,
+) -> Result<(), EndpointError> {
+    if (least..=most).contains(&figure) {
+        return Ok(());
+    }
+    Err(EndpointError(Flaw::Number { what, figure, least, most, unit }))
+}
+
+fn span(
+    what: &'static str,
+    time: Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<(), EndpointError> {
+    if (least..=most).contains(&time) {
+        return Ok(());
+    }
+    Err(EndpointError(Flaw::Time { what, time, least, most }))
+}
+
+/// Why an [`Endpoint`] could not be made: the choice, its figure, its range.
+#[derive(Debug, Clone)]
+pub struct EndpointError(Flaw);
+
+#[derive(Debug, Clone)]
+enum Flaw {
+    Keys(KeyRingError),
+    Number { what: &'static str, figure: usize, least: usize, most: usize, unit: &'static str },
+    Time { what: &'static str, time: Duration, least: Duration, most: Duration },
+    Window { window: Duration, retention: Duration },
+}
+
+impl From<KeyRingError> for EndpointError {
+    fn from(error: KeyRingError) -> Self {
+        Self(Flaw::Keys(error))
+    }
+}
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Flaw::Keys(error) => error.fmt(f),
+            Flaw::Number { what, figure, least, most: usize::MAX, unit } => {
+                write!(f, "{what} is {figure} {unit}; at least {least} are needed")
+            }
+            Flaw::Number { what, figure, least, most, unit } => {
+                write!(f, "{what} is {figure} {unit}; {least} to {most} are allowed")
+            }
+            Flaw::Time { what, time, least, most } => {
+                write!(f, "{what} is {time:?}; {least:?} to {most:?} are allowed")
+            }
+            Flaw::Window { window, retention } => write!(
+                f,
+                "the tolerances for past and future add up to {window:?}; they must stay under \
+                 the retention of {retention:?}, or a replay could outlive the memory of its event"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for EndpointError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Flaw::Keys(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! All that an adapter holds: keys, store, limits, counts, and the gate.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::dedup::{DedupStore, MemoryStore, Terms};
+use crate::delivery::Delivery;
+use crate::explain::{Explanation, explain};
+use crate::keyring::KeyRing;
+use crate::rejection::{Rejection, RejectionKind};
+use crate::telemetry::{Counts, Telemetry};
+use crate::verify::{Clock, Observer, Verification, Verifier};
+
+mod budget;
+mod builder;
+mod gate;
+
+pub use budget::UnverifiedBudget;
+pub use builder::{EndpointBuilder, EndpointError, OnStoreFailure};
+pub use gate::{Drain, PendingCommit, RunPermit};
+
+/// One webhook endpoint: its keys, its dedup store, its limits.
+///
+/// Make it once, and give clones of it (they are cheap and share everything) to
+/// the adapter and to whoever rotates keys or drains at the end.
+///
+/// ```
+/// use dataflow_webhooks::{Endpoint, KeyRing, Secret};
+/// use std::time::Duration;
+///
+/// let keys = KeyRing::new(Secret::new("whsec_1a2b3c4d5e6f7g8h9i0j")?);
+/// let endpoint = Endpoint::builder(keys)
+///     .max_body_bytes(256 * 1024)
+///     .lease(Duration::from_secs(20))
+///     .build()?;
+/// # let _ = endpoint;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    id: u64,
+    verifier: Verifier,
+    clock: Clock,
+    store: Option<Arc<dyn DedupStore>>,
+    /// What dedups while the store is away, where the user asked for that.
+    stand_in: Option<MemoryStore>,
+    limits: Limits,
+    budget: UnverifiedBudget,
+    gate: gate::Gate,
+    telemetry: Telemetry,
+}
+
+/// The times and numbers that a delivery's road keeps to. See
+/// [`EndpointBuilder`] for each one's meaning and range.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    max_body_bytes: usize,
+    body_within: Duration,
+    answer_within: Duration,
+    longest_run: Duration,
+    max_running: usize,
+    terms: Terms,
+}
+
+impl Limits {
+    /// The longest body, in bytes.
+    #[must_use]
+    pub const fn max_body_bytes(&self) -> usize {
+        self.max_body_bytes
+    }
+
+    /// The body must be complete this long after the head.
+    #[must_use]
+    pub const fn body_within(&self) -> Duration {
+        self.body_within
+    }
+
+    /// The answer goes out this long after the head, at the latest.
+    #[must_use]
+    pub const fn answer_within(&self) -> Duration {
+        self.answer_within
+    }
+
+    /// A handler that has run this long is dropped.
+    #[must_use]
+    pub const fn longest_run(&self) -> Duration {
+        self.longest_run
+    }
+
+    /// So many handlers run at once.
+    #[must_use]
+    pub const fn max_running(&self) -> usize {
+        self.max_running
+    }
+
+    /// Lease and retention of each claim.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        self.terms
+    }
+}
+
+impl Endpoint {
+    /// An endpoint with the keys of `DATAFLOW_WEBHOOK_SECRET` (or
+    /// `DATAFLOW_WEBHOOK_SECRET_FILE`, see [`KeyRing::from_env`]), an in-memory
+    /// dedup store and every default.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::from_env`].
+    pub fn from_env() -> Result<Self, EndpointError> {
+        Self::builder(KeyRing::from_env()?).build()
+    }
+
+    /// An endpoint to be configured.
+    pub fn builder(keys: impl Into<KeyRing>) -> EndpointBuilder {
+        EndpointBuilder::new(keys.into())
+    }
+
+    /// The keys, to be [replaced](KeyRing::replace) while requests run.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        self.shared.verifier.keys()
+    }
+
+    /// What verifies its deliveries.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.shared.verifier
+    }
+
+    /// The dedup store; `None` when built
+    /// [`without_dedup`](EndpointBuilder::without_dedup).
+    #[must_use]
+    pub fn store(&self) -> Option<&Arc<dyn DedupStore>> {
+        self.shared.store.as_ref()
+    }
+
+    /// The in-process store that takes over while the store is away; only with
+    /// [`OnStoreFailure::ProcessAnyway`]. For adapters.
+    #[must_use]
+    pub fn stand_in(&self) -> Option<&MemoryStore> {
+        self.shared.stand_in.as_ref()
+    }
+
+    /// The times and numbers it keeps to.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// The budget for bytes of deliveries not yet verified.
+    #[must_use]
+    pub fn unverified_budget(&self) -> &UnverifiedBudget {
+        &self.shared.budget
+    }
+
+    /// What it has counted since it was made.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = self.shared.telemetry.counts();
+        counts.running = self.shared.gate.running();
+        counts.pending_commits = self.shared.gate.pending();
+        counts.unverified_bytes = self.shared.budget.held();
+        counts
+    }
+
+    /// Where adapters report what they saw.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.shared.telemetry
+    }
+
+    /// Looks at a request's head and begins to verify its body. The order is
+    /// fixed: method, draining or not, header present once, grammar, timestamp,
+    /// declared length. Nothing of the body has been hashed or kept by then.
+    ///
+    /// `header_lines` are the values of all `X-DataFlow-Signature` lines,
+    /// `content_length` the declared length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The [`Rejection`] to be answered.
+    pub fn begin(
+        &self,
+        method: &str,
+        header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        content_length: Option<u64>,
+    ) -> Result<Verification, Rejection> {
+        if method != "POST" {
+            return Err(RejectionKind::MethodNotAllowed.into());
+        }
+        if self.is_draining() {
+            return Err(RejectionKind::Draining.into());
+        }
+        let verification = self.shared.verifier.begin(header_lines, content_length)?;
+        Ok(verification.observed_by(self.shared.clone()))
+    }
+
+    /// Says in words why a request's signature does or does not match: for
+    /// people who look into a failure, never for the sender. It accepts nothing.
+    ///
+    /// `header_lines` are the values of all `X-DataFlow-Signature` lines, `body`
+    /// the raw body.
+    #[must_use]
+    pub fn explain(
+        &self,
+        header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        body: &[u8],
+    ) -> Explanation {
+        explain(&self.shared.verifier, header_lines, body, self.shared.clock.now())
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.shared.id
+    }
+}
+
+impl Observer for Shared {
+    fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection> {
+        self.budget.grant(so_far, more)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.budget.give_back(bytes);
+    }
+
+    fn endpoint_id(&self) -> u64 {
+        self.id
+    }
+
+    fn no_match(&self, header_line: &[u8], body: &[u8]) {
+        self.telemetry.no_match(body.len(), || {
+            explain(&self.verifier, [header_line], body, self.clock.now())
+        });
+    }
+
+    fn verified(&self, at: Timestamp) {
+        self.telemetry.verified(at);
+    }
+
+    fn mismatched(&self, delivery: &Delivery) {
+        self.telemetry.mismatched(delivery);
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("verifier", &self.shared.verifier)
+            .field("limits", &self.shared.limits)
+            .field("budget", &self.shared.budget)
+            .field("draining", &self.is_draining())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,427 @@
+//! What an operator sees: counts, log lines, one span for each delivery.
+//!
+//! The only code that knows the `tracing` feature; the other crates call it.
+//! Never a body, never a secret; what the sender chose (ids, types) is escaped
+//! and cut at 64 characters.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::answer::{Outcome, Verdict};
+use crate::delivery::Delivery;
+use crate::event::shown::shown;
+use crate::explain::Explanation;
+use crate::rejection::{Rejection, RejectionKind};
+
+/// Forwards to `tracing`'s macro of that name; without the feature the
+/// arguments are still type-checked and used, and nothing is printed.
+macro_rules! log {
+    ($level:ident, $($arg:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        tracing::$level!(target: "dataflow_webhooks", $($arg)+);
+        #[cfg(not(feature = "tracing"))]
+        let _ = format_args!($($arg)+);
+    }};
+}
+
+/// What an endpoint has counted since it was made. See
+/// [`Endpoint::counts`](crate::Endpoint::counts).
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    outcomes: [u64; Outcome::ALL.len()],
+    rejections: [u64; RejectionKind::ALL.len()],
+    store_errors: [u64; StoreOperation::ALL.len()],
+    /// Authentic deliveries that were not answered 200.
+    pub authentic_refused: u64,
+    /// The same, since the last one that was: five may disable the webhook
+    /// ("Error Handling").
+    pub authentic_refused_in_a_row: u64,
+    /// When the last authentic delivery was received. A long silence may mean
+    /// that the platform has disabled the webhook.
+    pub last_authentic: Option<Timestamp>,
+    /// Handlers that ended with a success: the sender may have waited or not.
+    pub handlers_succeeded: u64,
+    /// Handlers that answered anything but 2xx, or failed.
+    pub handlers_failed: u64,
+    /// Handlers that panicked.
+    pub handlers_panicked: u64,
+    /// Handlers dropped at the longest run.
+    pub handlers_cut_off: u64,
+    /// Claims that a later epoch had taken over, or whose record was gone, when
+    /// their holder came to renew, commit or release them.
+    pub lease_lost: u64,
+    /// Deliveries handled under the in-process store while the store was away.
+    pub processed_anyway: u64,
+    /// Events of a documented type whose `data` did not fit.
+    pub mismatched: u64,
+    /// Records that a full in-memory store has dropped before their time, in
+    /// the endpoint's own store; one handed to the builder counts for itself.
+    pub evictions: u64,
+    /// Handlers that run now.
+    pub running: usize,
+    /// Settlements that the store has not accepted yet.
+    pub pending_commits: usize,
+    /// Bytes of unverified deliveries held now, over all endpoints that share
+    /// the budget.
+    pub unverified_bytes: usize,
+}
+
+impl Counts {
+    /// How many requests came to this. All [`Outcome::Rejected`] count as one.
+    #[must_use]
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
+        match Outcome::ALL.iter().position(|o| *o == outcome) {
+            Some(index) => self.outcomes[index],
+            None => self.rejections.iter().sum(),
+        }
+    }
+
+    /// How many requests were refused for this.
+    #[must_use]
+    pub fn rejected(&self, kind: RejectionKind) -> u64 {
+        position(&RejectionKind::ALL, &kind).map_or(0, |index| self.rejections[index])
+    }
+
+    /// How many calls of the store failed or took too long.
+    #[must_use]
+    pub fn store_errors(&self, operation: StoreOperation) -> u64 {
+        position(&StoreOperation::ALL, &operation).map_or(0, |index| self.store_errors[index])
+    }
+}
+
+/// A call of the dedup store. A closed set of labels for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreOperation {
+    /// The claim on an event.
+    Claim,
+    /// The renewal of a lease.
+    Renew,
+    /// The completion of an event.
+    Commit,
+    /// The return of a claim.
+    Release,
+}
+
+impl StoreOperation {
+    /// Every operation, in the order of declaration.
+    pub const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Commit, Self::Release];
+
+    /// The name as it stands in logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Renew => "renew",
+            Self::Commit => "commit",
+            Self::Release => "release",
+        }
+    }
+}
+
+impl From<Verdict> for StoreOperation {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Commit => Self::Commit,
+            Verdict::Release => Self::Release,
+        }
+    }
+}
+
+impl fmt::Display for StoreOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a handler ended, whether anybody still waited for its answer or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandlerEnd {
+    /// It answered 2xx.
+    Succeeded,
+    /// It answered anything else, or failed.
+    Failed,
+    /// It panicked.
+    Panicked,
+    /// It was dropped at the longest run.
+    CutOff,
+}
+
+/// Where the road and the adapters report what they saw. Read it with
+/// [`Endpoint::counts`](crate::Endpoint::counts).
+#[derive(Default)]
+pub struct Telemetry {
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    rejections: [AtomicU64; RejectionKind::ALL.len()],
+    store_errors: [AtomicU64; StoreOperation::ALL.len()],
+    authentic_refused: AtomicU64,
+    in_a_row: AtomicU64,
+    /// Unix time in milliseconds; 0 is never.
+    last_authentic: AtomicI64,
+    handlers: [AtomicU64; 4],
+    lease_lost: AtomicU64,
+    processed_anyway: AtomicU64,
+    mismatched: AtomicU64,
+    quiet: Quiet,
+}
+
+impl Telemetry {
+    /// A request was refused before a claim.
+    pub fn rejected(&self, rejection: &Rejection) {
+        let kind = rejection.kind();
+        if let Some(index) = position(&RejectionKind::ALL, &kind) {
+            add(&self.rejections[index]);
+        }
+        use RejectionKind as K;
+        match kind {
+            // The platform retries these five times and then disables the
+            // webhook: somebody has to look.
+            K::NotAnEvent => {
+                self.count_refused();
+                log!(error, "answered 422: {rejection}");
+            }
+            // It logs its finding by itself.
+            K::NoMatch => {}
+            K::MethodNotAllowed => log!(debug, "answered 405: {rejection}"),
+            _ => self.warn_rarely(rejection),
+        }
+    }
+
+    /// A handler ended, a duplicate was recognised, or the time was up: the one
+    /// answer to an authentic delivery. `is_200` is whether the sender counts it
+    /// as success.
+    pub fn answered(&self, delivery: &Delivery, outcome: Outcome, is_200: bool) {
+        match position(&Outcome::ALL, &outcome) {
+            Some(index) => add(&self.outcomes[index]),
+            // A rejection: `rejected` has counted and logged it.
+            None => {
+                self.count_refused();
+                return;
+            }
+        }
+        let (id, event_type) = (shown(delivery.id()), shown(delivery.event_type().as_str()));
+        if is_200 {
+            self.in_a_row.store(0, Relaxed);
+            log!(debug, %outcome, "answered 200 to {id} ({event_type})");
+        } else {
+            let in_a_row = self.count_refused();
+            log!(
+                warn,
+                %outcome,
+                "{id} ({event_type}) was not answered 200: {outcome}; {in_a_row} in a row, five \
+                 may disable the webhook"
+            );
+        }
+    }
+
+    /// A handler ended.
+    pub fn handler_ended(&self, delivery: &Delivery, end: HandlerEnd) {
+        add(&self.handlers[end as usize]);
+        let id = shown(delivery.id());
+        match end {
+            HandlerEnd::Succeeded | HandlerEnd::Failed => {
+                log!(debug, "the handler of {id} ended: {end:?}");
+            }
+            HandlerEnd::Panicked => log!(error, "the handler of {id} panicked"),
+            HandlerEnd::CutOff => {
+                log!(error, "the handler of {id} was dropped at the longest run");
+            }
+        }
+    }
+
+    /// A call of the dedup store failed or took too long.
+    pub fn store_failed(&self, operation: StoreOperation, error: &dyn fmt::Display) {
+        if let Some(index) = position(&StoreOperation::ALL, &operation) {
+            add(&self.store_errors[index]);
+        }
+        log!(warn, %operation, "the dedup store failed to {operation}: {error}");
+    }
+
+    /// The holder of a claim came to renew or settle it and was refused.
+    pub fn lease_lost(&self, delivery: &Delivery, operation: StoreOperation) {
+        add(&self.lease_lost);
+        let (id, epoch) = (shown(delivery.id()), delivery.epoch().unwrap_or(0));
+        log!(
+            warn,
+            %operation,
+            "the claim on {id} (epoch {epoch}) was lost before it could {operation}: the lease \
+             lapsed and another run took over, or the record is gone"
+        );
+    }
+
+    /// The store is away, and the in-process store has taken over for this
+    /// delivery.
+    pub fn processed_anyway(&self, delivery: &Delivery) {
+        add(&self.processed_anyway);
+        let id = shown(delivery.id());
+        log!(warn, "{id} is handled without the dedup store: another process may handle it too");
+    }
+
+    pub(crate) fn verified(&self, at: Timestamp) {
+        self.last_authentic.fetch_max(at.as_millisecond(), Relaxed);
+    }
+
+    pub(crate) fn mismatched(&self, delivery: &Delivery) {
+        add(&self.mismatched);
+        let (id, event_type) = (shown(delivery.id()), shown(delivery.event_type().as_str()));
+        log!(warn, "the data of {id} does not fit its type {event_type}; it is kept as raw JSON");
+    }
+
+    /// Explains a body that no key matched, at most once in [`Quiet::PERIOD`]
+    /// and up to 64 KiB, so that a flood of bad signatures stays cheap.
+    pub(crate) fn no_match(&self, body_bytes: usize, explain: impl FnOnce() -> Explanation) {
+        if !cfg!(feature = "tracing") {
+            return;
+        }
+        match self.quiet.ask() {
+            None => {}
+            Some(others) if body_bytes <= 64 * 1024 => {
+                let explanation = explain();
+                log!(warn, others, "no signature matches: {explanation}");
+            }
+            Some(others) => {
+                log!(warn, others, "no signature matches a body of {body_bytes} bytes");
+            }
+        }
+    }
+
+    /// The span that a delivery's work runs in.
+    #[must_use]
+    pub fn span(&self, delivery: &Delivery) -> DeliverySpan {
+        DeliverySpan::new(delivery)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let get = |count: &AtomicU64| count.load(Relaxed);
+        let millis = self.last_authentic.load(Relaxed);
+        Counts {
+            outcomes: std::array::from_fn(|i| get(&self.outcomes[i])),
+            rejections: std::array::from_fn(|i| get(&self.rejections[i])),
+            store_errors: std::array::from_fn(|i| get(&self.store_errors[i])),
+            authentic_refused: get(&self.authentic_refused),
+            authentic_refused_in_a_row: get(&self.in_a_row),
+            last_authentic: (millis != 0)
+                .then(|| Timestamp::from_millisecond(millis).ok())
+                .flatten(),
+            handlers_succeeded: get(&self.handlers[HandlerEnd::Succeeded as usize]),
+            handlers_failed: get(&self.handlers[HandlerEnd::Failed as usize]),
+            handlers_panicked: get(&self.handlers[HandlerEnd::Panicked as usize]),
+            handlers_cut_off: get(&self.handlers[HandlerEnd::CutOff as usize]),
+            lease_lost: get(&self.lease_lost),
+            processed_anyway: get(&self.processed_anyway),
+            mismatched: get(&self.mismatched),
+            ..Counts::default()
+        }
+    }
+
+    fn count_refused(&self) -> u64 {
+        add(&self.authentic_refused);
+        self.in_a_row.fetch_add(1, Relaxed) + 1
+    }
+
+    fn warn_rarely(&self, rejection: &Rejection) {
+        let status = rejection.status();
+        match self.quiet.ask() {
+            Some(others) => log!(warn, others, "answered {status}: {rejection}"),
+            None => log!(debug, "answered {status}: {rejection}"),
+        }
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Telemetry").field(&self.counts()).finish()
+    }
+}
+
+fn add(count: &AtomicU64) {
+    count.fetch_add(1, Relaxed);
+}
+
+fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
+    all.iter().position(|other| other == one)
+}
+
+/// Lets one line through in each period: whoever can reach the endpoint could
+/// fill the log otherwise.
+struct Quiet {
+    since: Instant,
+    /// Milliseconds after `since` when the next line may go out.
+    next: AtomicU64,
+    /// Lines held back since the last one.
+    others: AtomicU64,
+}
+
+impl Quiet {
+    const PERIOD: Duration = Duration::from_secs(10);
+
+    /// How many lines were held back before this one, if it may go out.
+    fn ask(&self) -> Option<u64> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let now = millis(self.since.elapsed());
+        let next = self.next.load(Relaxed);
+        let is_due = now >= next
+            && (self.next)
+                .compare_exchange(next, now.saturating_add(millis(Self::PERIOD)), Relaxed, Relaxed)
+                .is_ok();
+        if !is_due {
+            add(&self.others);
+            return None;
+        }
+        Some(self.others.swap(0, Relaxed))
+    }
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        let (next, others) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { since: Instant::now(), next, others }
+    }
+}
+
+/// The span of one delivery: event id, type, key label, skew. Empty without the
+/// feature `tracing`.
+#[derive(Debug, Clone)]
+pub struct DeliverySpan {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+impl DeliverySpan {
+    #[cfg(feature = "tracing")]
+    fn new(delivery: &Delivery) -> Self {
+        let span = tracing::info_span!(
+            target: "dataflow_webhooks",
+            "delivery",
+            event_id = %shown(delivery.id()),
+            event_type = %shown(delivery.event_type().as_str()),
+            key = delivery.key(),
+            skew_seconds = delivery.skew().as_secs(),
+        );
+        Self { span }
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    fn new(_delivery: &Delivery) -> Self {
+        Self {}
+    }
+
+    /// Polls a future inside the span.
+    pub fn poll<F: Future + ?Sized>(
+        &self,
+        future: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        #[cfg(feature = "tracing")]
+        let _entered = self.span.enter();
+        future.poll(cx)
+    }
+}

@@ -1,0 +1,280 @@
+//! Verifying a body while it arrives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use hmac::{Hmac, Mac as _};
+use jiff::Timestamp;
+use sha2::Sha256;
+
+use super::{VerifiedSignature, Verifier, matches_any, moment};
+use crate::delivery::Delivery;
+use crate::keyring::KeyRing;
+use crate::rejection::{Rejection, RejectionKind as Kind};
+use crate::signature::{Digest, Prefix, SignatureHeader, mac, push_hex};
+
+/// A body on its way in: [`Verifier::begin`], then [`update`](Self::update) for
+/// each chunk, then [`finish`](Self::finish).
+///
+/// Each chunk is hashed with the newest key as it arrives, so that at the end
+/// the answer is ready. The bytes are kept, for the older keys and for the
+/// [`Delivery`]; never more of them than the limit. Dropping it forgets them.
+///
+/// ```
+/// use dataflow_webhooks::{Secret, Verifier, sign};
+/// use jiff::Timestamp;
+///
+/// let secret = Secret::new("whsec_1a2b3c4d5e6f7g8h9i0j")?;
+/// let header = sign(&secret, Timestamp::now(), br#"{"id":"evt_1"}"#);
+///
+/// let mut body = Verifier::new(secret).begin([header], None)?;
+/// body.update(r#"{"id":"#)?;
+/// body.update(r#""evt_1"}"#)?;
+/// assert_eq!(body.finish()?.id(), "evt_1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Verification {
+    keys: KeyRing,
+    generation: u64,
+    mac: Hmac<Sha256>,
+    prefix: Prefix,
+    signed_at: i64,
+    begun_at: Timestamp,
+    candidates: Candidates,
+    declared: Option<u64>,
+    limit: usize,
+    held: Held,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// What an endpoint adds to a verification and to the delivery that comes of
+/// it: its memory budget, its counts, its name.
+pub(crate) trait Observer: Send + Sync {
+    /// May `more` bytes be kept, for a body that has `so_far` already? What is
+    /// granted is handed back by `give_back`.
+    fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection>;
+    fn give_back(&self, bytes: usize);
+    fn endpoint_id(&self) -> u64;
+    /// Called once for a body that no key matched.
+    fn no_match(&self, header_line: &[u8], body: &[u8]);
+    /// Called once for a body that a key matched and that is an event.
+    fn verified(&self, at: Timestamp);
+    /// Called once for a documented type whose `data` does not fit.
+    fn mismatched(&self, delivery: &Delivery);
+}
+
+/// The well-formed `v1` values. There is one, but for a sender that signs with
+/// several secrets at once.
+enum Candidates {
+    One(Digest),
+    Many(Box<[Digest]>),
+    /// Nothing can match. The header line is kept to say why.
+    None(Box<[u8]>),
+}
+
+impl Candidates {
+    fn of(header: &SignatureHeader<'_>) -> Self {
+        let mut all = header.candidates();
+        match (all.next(), all.next()) {
+            (None, _) => Self::None(header.line().into()),
+            (Some(only), None) => Self::One(only),
+            (Some(first), Some(second)) => {
+                Self::Many([first, second].into_iter().chain(all).collect())
+            }
+        }
+    }
+
+    fn as_slice(&self) -> &[Digest] {
+        match self {
+            Self::One(digest) => std::slice::from_ref(digest),
+            Self::Many(digests) => digests,
+            Self::None(_) => &[],
+        }
+    }
+
+    /// A header line that says the same as the one received.
+    fn header_line(&self, prefix: &Prefix) -> Vec<u8> {
+        if let Self::None(line) = self {
+            return line.to_vec();
+        }
+        let mut line = format!("t={}", prefix.digits());
+        for digest in self.as_slice() {
+            line.push_str(",v1=");
+            push_hex(&mut line, digest);
+        }
+        line.into_bytes()
+    }
+}
+
+/// The bytes kept so far.
+enum Held {
+    /// One chunk that is the whole declared body: kept as it came.
+    Whole(Bytes),
+    /// Copied together. A chunk kept by reference would pin the buffer it was
+    /// cut from, and a body sent a byte at a time would then hold a thousand
+    /// times its length.
+    Copied(BytesMut),
+}
+
+impl Held {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+
+    fn freeze(self) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Copied(bytes) => bytes.freeze(),
+        }
+    }
+}
+
+impl Verification {
+    pub(super) fn new(
+        verifier: &Verifier,
+        header: &SignatureHeader<'_>,
+        begun_at: Timestamp,
+        declared: Option<u64>,
+    ) -> Self {
+        let prefix = Prefix::new(header.digits);
+        let (mut mac, generation) = {
+            let keys = verifier.keys.read();
+            (keys.newest().mac.clone(), keys.generation)
+        };
+        mac.update(prefix.as_bytes());
+        Self {
+            keys: verifier.keys.clone(),
+            generation,
+            mac,
+            prefix,
+            signed_at: header.signed_at,
+            begun_at,
+            candidates: Candidates::of(header),
+            declared,
+            limit: verifier.max_body_bytes,
+            held: Held::Copied(BytesMut::new()),
+            observer: None,
+        }
+    }
+
+    pub(crate) fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// How many bytes of the body have come so far.
+    #[must_use]
+    pub fn received(&self) -> usize {
+        self.held.as_slice().len()
+    }
+
+    /// Takes the next chunk: hashes it and keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyTooLarge`](Kind::BodyTooLarge) when this chunk goes over the
+    /// limit, and [`TooManyBytes`](Kind::TooManyBytes) when an endpoint's budget
+    /// is spent; the chunk is then neither hashed nor kept, and this should be
+    /// dropped.
+    pub fn update(&mut self, chunk: impl Into<Bytes>) -> Result<(), Rejection> {
+        let chunk = chunk.into();
+        let so_far = self.received();
+        let total = so_far.saturating_add(chunk.len());
+        if total > self.limit {
+            let (total, limit) = (total as u64, self.limit as u64);
+            return Err(Rejection::with_figures(Kind::BodyTooLarge, total, limit));
+        }
+        if let Some(observer) = &self.observer {
+            observer.grant(so_far, chunk.len())?;
+        }
+        self.mac.update(&chunk);
+        let is_whole = so_far == 0 && self.declared == Some(chunk.len() as u64);
+        match &mut self.held {
+            Held::Copied(_) if is_whole => self.held = Held::Whole(chunk),
+            Held::Copied(held) => {
+                if total > held.capacity() {
+                    // Doubling, but never beyond what can still come.
+                    let most = self.declared.map_or(self.limit, |d| d as usize).max(total);
+                    let capacity = total.max(2 * held.capacity()).min(most);
+                    held.reserve(capacity - held.len());
+                }
+                held.extend_from_slice(&chunk);
+            }
+            Held::Whole(first) => {
+                // More came than was declared; no HTTP server does that.
+                let mut held = BytesMut::from(&first[..]);
+                held.extend_from_slice(&chunk);
+                self.held = Held::Copied(held);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the body and says whether it is authentic.
+    ///
+    /// The key ring is read again: a key removed since
+    /// [`begin`](Verifier::begin) does not match, a key added since does.
+    ///
+    /// # Errors
+    ///
+    /// [`NoMatch`](Kind::NoMatch), or [`NotAnEvent`](Kind::NotAnEvent) for an
+    /// authentic body that is no JSON object.
+    pub fn finish(mut self) -> Result<Delivery, Rejection> {
+        let Some(key) = self.matching_key() else {
+            if let Some(observer) = &self.observer {
+                let line = self.candidates.header_line(&self.prefix);
+                observer.no_match(&line, self.held.as_slice());
+            }
+            return Err(Kind::NoMatch.into());
+        };
+        let signature = VerifiedSignature { signed_at: moment(self.signed_at), key };
+        let body = self.take_body();
+        Delivery::new(body, signature, self.begun_at, self.observer.take())
+    }
+
+    fn matching_key(&self) -> Option<Arc<str>> {
+        let candidates = self.candidates.as_slice();
+        let keys = self.keys.read();
+        let begun_with_newest = keys.generation == self.generation;
+        for (index, key) in keys.iter().enumerate() {
+            let digest = if index == 0 && begun_with_newest {
+                self.mac.clone().finalize().into_bytes().into()
+            } else {
+                mac(&key.mac, &self.prefix, self.held.as_slice())
+            };
+            if matches_any(&digest, candidates.iter().copied()) {
+                return Some(key.label.clone());
+            }
+        }
+        None
+    }
+
+    /// The bytes out, and the budget for them handed back.
+    fn take_body(&mut self) -> Bytes {
+        let held = std::mem::replace(&mut self.held, Held::Copied(BytesMut::new()));
+        let body = held.freeze();
+        if let Some(observer) = &self.observer {
+            observer.give_back(body.len());
+        }
+        body
+    }
+}
+
+impl Drop for Verification {
+    fn drop(&mut self) {
+        self.take_body();
+    }
+}
+
+impl fmt::Debug for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verification")
+            .field("received", &self.received())
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
