@@ -29,5 +29,7 @@ pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};
 pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, sign};
-pub use telemetry::{Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry};
+pub use telemetry::{
+    Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry, log_missing_layer,
+};
 pub use verify::{Tolerance, Verification, VerifiedSignature, Verifier, verify};
