@@ -5,6 +5,7 @@
 //! a target fail is in `fuzz/artifacts`, which git ignores.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::machine;
 use crate::run::{Outcome, Steps, Stop, command, output_of, run as go};
@@ -21,6 +22,7 @@ pub(crate) fn run(workspace: &Workspace, seconds: u32, only: Option<&str>) -> Ou
         nightly()?;
         tools::FUZZ.provide(workspace)
     })?;
+    steps.step("build", || go(&mut cargo_fuzz(workspace, &tool, "build")))?;
     for target in targets {
         steps.step(target, || one(workspace, &tool, target, seconds))?;
     }
@@ -68,12 +70,8 @@ fn nightly() -> Outcome {
     }
 }
 
-fn one(workspace: &Workspace, tool: &Path, target: &str, seconds: u32) -> Outcome {
-    let work = workspace.target.join("fuzz");
-    let kept = work.join("corpus").join(target);
-    std::fs::create_dir_all(&kept)
-        .map_err(|error| Stop::Failed(format!("{}: {error}", kept.display())))?;
-
+/// cargo-fuzz on nightly, building into the target folder.
+fn cargo_fuzz(workspace: &Workspace, tool: &Path, verb: &str) -> Command {
     let mut fuzzer = command("rustup", &workspace.root);
     // Else cargo-fuzz would take the stable cargo that runs this program.
     for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
@@ -82,10 +80,19 @@ fn one(workspace: &Workspace, tool: &Path, target: &str, seconds: u32) -> Outcom
     fuzzer
         .args(["run", "nightly"])
         .arg(tool)
-        .args(["run", target, "--target-dir"])
-        .arg(work.join("build"))
-        // New inputs are written to the first folder; the others are read.
-        .arg(kept);
+        .args([verb, "--target-dir"])
+        .arg(workspace.target.join("fuzz/build"));
+    fuzzer
+}
+
+fn one(workspace: &Workspace, tool: &Path, target: &str, seconds: u32) -> Outcome {
+    let kept = workspace.target.join("fuzz/corpus").join(target);
+    std::fs::create_dir_all(&kept)
+        .map_err(|error| Stop::Failed(format!("{}: {error}", kept.display())))?;
+
+    let mut fuzzer = cargo_fuzz(workspace, tool, "run");
+    // New inputs are written to the first folder; the others are read.
+    fuzzer.arg(target).arg(kept);
     let seeds = Path::new("fuzz/corpus").join(target);
     if workspace.root.join(&seeds).is_dir() {
         fuzzer.arg(seeds);

@@ -13,7 +13,7 @@ pub(crate) enum Step {
     Fmt,
     /// The size of the adapters, and which crate may need which
     Promises,
-    /// clippy, package by package: no feature comes from a neighbour
+    /// clippy, package by package, without lent features
     Clippy,
     /// Each feature of each package alone, without its tests
     Features,

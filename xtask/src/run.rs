@@ -148,29 +148,34 @@ pub(crate) fn output_of(program: impl AsRef<OsStr>, args: &[&str]) -> Option<Str
 
 /// The failure of a command: its line, and how it ended.
 pub(crate) fn ended(command: &Command, how: &str) -> Stop {
-    Stop::Failed(format!("{how}\n  {}", line_of(command).join(" ")))
+    Stop::Failed(format!("{how}\n{}", typed(command)))
 }
 
-/// Prints a command as it could be typed, in lines of at most 80 columns.
+/// Prints a command before it runs.
 pub(crate) fn announce(command: &Command) {
-    let mut lines = Vec::new();
-    let mut line = String::from("$");
-    for word in line_of(command) {
-        if line.chars().count() + word.chars().count() > 76 && line.trim() != "$" {
-            lines.push(format!("{line} \\"));
-            line = String::from("   ");
+    eprintln!("{}", bold(&typed(command)));
+}
+
+/// A command as it could be typed, in lines of about 80 columns.
+fn typed(command: &Command) -> String {
+    let mut text = String::from("$");
+    let mut column = 1;
+    for word in words_of(command) {
+        let width = word.chars().count() + 1;
+        // Two columns are for the backslash.
+        if column + width > 78 && column > 4 {
+            text.push_str(" \\\n   ");
+            column = 4;
         }
-        line.push(' ');
-        line.push_str(&word);
+        text.push(' ');
+        text.push_str(&word);
+        column += width;
     }
-    lines.push(line);
-    for line in lines {
-        eprintln!("{}", bold(&line));
-    }
+    text
 }
 
 /// The words of a command: variables set for it, program, arguments.
-fn line_of(command: &Command) -> Vec<String> {
+fn words_of(command: &Command) -> Vec<String> {
     let set = command.get_envs().filter_map(|(name, value)| {
         let value = quoted(&value?.to_string_lossy());
         Some(format!("{}={value}", name.to_string_lossy()))
@@ -234,9 +239,19 @@ mod tests {
             .env("RUSTDOCFLAGS", "-D warnings")
             .args(["doc", "it's"]);
         assert_eq!(
-            line_of(&command).join(" "),
-            r"RUSTDOCFLAGS='-D warnings' cargo doc 'it'\''s'"
+            typed(&command),
+            r"$ RUSTDOCFLAGS='-D warnings' cargo doc 'it'\''s'"
         );
+    }
+
+    #[test]
+    fn a_long_command_is_wrapped_at_80_columns() {
+        let mut command = Command::new("cargo");
+        command.args(std::iter::repeat_n("a-word", 40));
+        let text = typed(&command);
+        assert!(text.lines().count() > 1, "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert_eq!(text.matches("a-word").count(), 40);
     }
 
     #[test]

@@ -35,10 +35,14 @@ impl Tool {
             }
         }
         // Not optimized: the build takes longer than all that it will do here.
+        eprintln!(
+            "building {} {}, once; about a minute",
+            self.name, self.version
+        );
         let mut install = cargo(&workspace.root);
         install
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .args(["install", "--locked", "--debug", "--force"])
+            .args(["install", "--locked", "--quiet", "--debug", "--force"])
             .args(["--version", self.version])
             .arg("--root")
             .arg(&own)
