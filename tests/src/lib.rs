@@ -6,3 +6,9 @@ mod sender;
 
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
+
+/// The README's Rust snippets, compiled and (where they do not need a network)
+/// run as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
