@@ -24,7 +24,7 @@ pub use endpoint::{
     RunPermit, UnverifiedBudget,
 };
 pub use event::{DecodeError, Event, EventPayload, EventType, Metadata, RawData};
-pub use explain::Explanation;
+pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};
 pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};

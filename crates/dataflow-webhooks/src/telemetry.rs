@@ -171,6 +171,8 @@ pub struct Telemetry {
     processed_anyway: AtomicU64,
     mismatched: AtomicU64,
     quiet: Quiet,
+    /// Apart, so that noise of other kinds cannot keep an explanation out.
+    quiet_no_match: Quiet,
 }
 
 impl Telemetry {
@@ -281,15 +283,18 @@ impl Telemetry {
         if !cfg!(feature = "tracing") {
             return;
         }
-        match self.quiet.ask() {
+        match self.quiet_no_match.ask() {
             None => {}
             Some(others) if body_bytes <= 64 * 1024 => {
-                let explanation = explain();
-                log!(warn, others, "no signature matches: {explanation}");
+                let explanation = explain().one_line();
+                log!(warn, others, "answered 401: no signature matches. {explanation}");
             }
-            Some(others) => {
-                log!(warn, others, "no signature matches a body of {body_bytes} bytes");
-            }
+            Some(others) => log!(
+                warn,
+                others,
+                "answered 401: no signature matches; the body has {body_bytes} bytes and is not \
+                 taken apart"
+            ),
         }
     }
 
