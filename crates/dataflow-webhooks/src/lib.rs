@@ -1,4 +1,4 @@
-//! Verify, deduplicate and decode the signed webhooks of DataFlow Platform.
+#![doc = include_str!("docs.md")]
 
 mod answer;
 pub mod dedup;
@@ -29,5 +29,7 @@ pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};
 pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, sign};
-pub use telemetry::{Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry};
+pub use telemetry::{
+    Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry, log_missing_layer,
+};
 pub use verify::{Tolerance, Verification, VerifiedSignature, Verifier, verify};

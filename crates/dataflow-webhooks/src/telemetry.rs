@@ -355,6 +355,12 @@ fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
     all.iter().position(|other| other == one)
 }
 
+/// An adapter's extractor found no verified delivery, for its layer is not there:
+/// a mistake in the application, which the operator has to see. For adapters.
+pub fn log_missing_layer(fix: &dyn fmt::Display) {
+    log!(error, "{fix}");
+}
+
 /// Lets one line through in each period: whoever can reach the endpoint could
 /// fill the log otherwise.
 struct Quiet {
