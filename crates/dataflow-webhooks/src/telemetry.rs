@@ -19,14 +19,27 @@ use crate::event::shown::shown;
 use crate::explain::Explanation;
 use crate::rejection::{Rejection, RejectionKind};
 
-/// Forwards to `tracing`'s macro of that name; without the feature the
-/// arguments are still type-checked and used, and nothing is printed.
+/// Forwards to `tracing`'s macro of that name, with one field or none before the
+/// text; without the feature both are still type-checked and used, and nothing
+/// is printed.
 macro_rules! log {
-    ($level:ident, $($arg:tt)+) => {{
+    ($level:ident, $text:literal $(,)?) => {
+        log!(@ $level, [], [], $text)
+    };
+    ($level:ident, $field:ident, $text:literal $(,)?) => {
+        log!(@ $level, [$field,], [$field], $text)
+    };
+    ($level:ident, %$field:ident, $text:literal $(,)?) => {
+        log!(@ $level, [%$field,], [$field], $text)
+    };
+    (@ $level:ident, [$($field:tt)*], [$($used:ident)?], $text:literal) => {{
         #[cfg(feature = "tracing")]
-        tracing::$level!(target: "dataflow_webhooks", $($arg)+);
+        tracing::$level!(target: "dataflow_webhooks", $($field)* $text);
         #[cfg(not(feature = "tracing"))]
-        let _ = format_args!($($arg)+);
+        {
+            $(let _ = &$used;)?
+            let _ = format_args!($text);
+        }
     }};
 }
 
@@ -401,6 +414,7 @@ impl Default for Quiet {
 /// The span of one delivery: event id, type, key label, skew. Empty without the
 /// feature `tracing`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DeliverySpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
