@@ -1,6 +1,7 @@
 #![doc = include_str!("docs.md")]
 
 mod answer;
+mod config;
 pub mod dedup;
 mod delivery;
 mod endpoint;
@@ -17,6 +18,7 @@ pub mod testing;
 mod verify;
 
 pub use answer::{Answer, Outcome, Verdict};
+pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
 pub use endpoint::{

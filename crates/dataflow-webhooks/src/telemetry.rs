@@ -43,6 +43,11 @@ macro_rules! log {
     }};
 }
 
+/// A configuration that loads, but is worth a look.
+pub(crate) fn config_warning(warning: &dyn fmt::Display) {
+    log!(warn, "{warning}");
+}
+
 /// What an endpoint has counted since it was made. See
 /// [`Endpoint::counts`](crate::Endpoint::counts).
 #[derive(Debug, Clone, Default)]

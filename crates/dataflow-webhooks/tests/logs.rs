@@ -1,10 +1,11 @@
-//! What a refusal for no match logs, and how rarely.
+//! What core logs by itself: why nothing matches, and how rarely; a
+//! configuration that is worth a look.
 #![cfg(feature = "tracing")]
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use dataflow_webhooks::{Endpoint, RejectionKind, Secret, sign};
+use dataflow_webhooks::{Endpoint, RejectionKind, Secret, WebhookConfig, sign};
 use jiff::Timestamp;
 
 const KEY: &str = "whsec_1a2b3c4d5e6f7g8h9i0j";
@@ -122,4 +123,14 @@ fn the_log_holds_nothing_of_secret_signature_or_body() {
     for secret in ["whsec_1", "1a2b3c", "evt_private", &header[16..32], &header[64..]] {
         assert!(!lines.contains(secret), "{secret} in {lines}");
     }
+}
+
+#[test]
+fn a_configuration_that_is_not_active_is_logged_without_its_secret() {
+    let json = format!(r#"{{"url":"https://a.example","secret":"{KEY}","active":false}}"#);
+    let lines = logged(|| drop(WebhookConfig::from_json(json).unwrap()));
+    let [inactive, no_events] = &lines[..] else { panic!("{lines:?}") };
+    assert!(inactive.contains("WARN") && inactive.contains("not active"), "{inactive}");
+    assert!(no_events.contains("WARN") && no_events.contains("no event"), "{no_events}");
+    assert!(!lines.concat().contains("1a2b"), "{lines:?}");
 }
