@@ -50,6 +50,7 @@ pub(crate) struct Keys {
     keys: Vec<Key>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) label: Arc<str>,
     pub(crate) secret: Secret,

@@ -153,9 +153,9 @@ fn floor(at: Timestamp) -> i64 {
 #[derive(Clone)]
 pub struct Verifier {
     keys: KeyRing,
-    tolerance: Tolerance,
+    pub(crate) tolerance: Tolerance,
     max_body_bytes: usize,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// What [`Verifier::check`] found out.
