@@ -12,8 +12,7 @@ fn endpoint() -> Endpoint {
 }
 
 fn delivery(endpoint: &Endpoint, body: &'static [u8]) -> Delivery {
-    let mut verification =
-        endpoint.begin("POST", [header(SECRET, NOW, body)], None).unwrap();
+    let mut verification = endpoint.begin("POST", [header(SECRET, NOW, body)], None).unwrap();
     verification.update(body).unwrap();
     verification.finish().unwrap()
 }

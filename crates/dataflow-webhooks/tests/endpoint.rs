@@ -229,7 +229,7 @@ mod begin {
     fn the_order_is_method_draining_header_grammar_time_length() {
         let endpoint = builder().build().unwrap();
         let drained = builder().build().unwrap();
-        let _ = drained.drain();
+        drop(drained.drain());
         let stale_and_malformed = format!("t={},t=", NOW - 301);
         let stale = header(SECRET, NOW - 301, b"");
         let early = header(SECRET, NOW + 301, b"");
@@ -251,7 +251,8 @@ mod begin {
     #[test]
     fn only_post_is_a_delivery() {
         let endpoint = builder().build().unwrap();
-        for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "post", "Post", "", "POSTS"]
+        for method in
+            ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "post", "Post", "", "POSTS"]
         {
             let error = endpoint.begin(method, [good_header()], None).unwrap_err();
             assert_eq!(error.kind(), RejectionKind::MethodNotAllowed, "{method}");

@@ -40,7 +40,8 @@ mod secrets {
 
     #[test]
     fn white_space_anywhere_is_refused() {
-        for text in [" whsec_1a2b3c4d5e6f7g8h", "whsec_1a2b3c4d5e6f7g8h\n", "whsec_1a2b 3c4d5e6f7g8h"]
+        for text in
+            [" whsec_1a2b3c4d5e6f7g8h", "whsec_1a2b3c4d5e6f7g8h\n", "whsec_1a2b 3c4d5e6f7g8h"]
         {
             assert!(refused(text).contains("white space"), "{text:?}");
         }
@@ -168,8 +169,7 @@ mod limits {
     #[test]
     fn a_long_list_as_text_is_refused_the_same() {
         for count in [9, 10, 1000] {
-            let list: Vec<_> =
-                numbered(count).iter().map(|s| s.secret_str().to_owned()).collect();
+            let list: Vec<_> = numbered(count).iter().map(|s| s.secret_str().to_owned()).collect();
             assert!(says(KeyRing::parse(&list.join(","))).contains("more than 8"), "{count}");
         }
     }

@@ -116,7 +116,10 @@ fn the_widest_tolerance_does_not_overflow() {
     let verifier = verifier().tolerance(widest);
     for now in [Timestamp::MIN, Timestamp::MAX] {
         for t in ["0", "999999999999"] {
-            assert!(judge(&verifier, &[header(SECRET, t, BODY)], BODY, now).is_ok(), "{t} at {now}");
+            assert!(
+                judge(&verifier, &[header(SECRET, t, BODY)], BODY, now).is_ok(),
+                "{t} at {now}"
+            );
         }
     }
     let delivery = verifier.verify_at([header(SECRET, 0, BODY)], BODY, Timestamp::MAX).unwrap();
