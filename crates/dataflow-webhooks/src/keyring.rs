@@ -127,6 +127,11 @@ impl KeyRing {
                 })?;
                 Self::parse(&Zeroizing::new(list))
             }
+            // A mix-up whose secret must not end up in a message as a path.
+            (None, Some(path)) if path.as_encoded_bytes().starts_with(b"whsec_") => {
+                drop(Zeroizing::new(path.into_encoded_bytes()));
+                Err(KeyRingError(Flaw::NotAPath))
+            }
             (None, Some(path)) => Self::from_file(PathBuf::from(path)),
         }
     }
@@ -290,6 +295,7 @@ pub struct KeyRingError(Flaw);
 enum Flaw {
     NotSet,
     BothSet,
+    NotAPath,
     NotUtf8,
     File(PathBuf, Arc<std::io::Error>),
     NoKey,
@@ -311,6 +317,11 @@ impl fmt::Display for KeyRingError {
             Flaw::BothSet => {
                 write!(f, "{SECRET_VAR} and {SECRET_FILE_VAR} are both set; unset one of them")
             }
+            Flaw::NotAPath => write!(
+                f,
+                "{SECRET_FILE_VAR} holds a secret; it must hold the path of a file, or put the \
+                 secret into {SECRET_VAR}"
+            ),
             Flaw::NotUtf8 => f.write_str("the signing secret is not UTF-8 text; paste it again"),
             Flaw::File(path, source) => {
                 write!(f, "cannot read the secret file {}: {source}", path.display())
