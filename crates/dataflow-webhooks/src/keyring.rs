@@ -111,8 +111,9 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// Neither is set, both are, the file cannot be read, an entry of the list
-    /// is empty, or an entry is no [`Secret`].
+    /// Neither is set, both are, a secret stands where the file's path belongs,
+    /// the file cannot be read, an entry of the list is empty, or an entry is no
+    /// [`Secret`].
     pub fn from_env() -> Result<Self, KeyRingError> {
         // An empty variable is set, and its content is an empty secret.
         let list = std::env::var_os(SECRET_VAR);

@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 /// in front drop its own earlier than that.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// What is read ahead on one connection, in bytes; also the longest head.
+/// What is read ahead on one connection, in bytes. A longer head is refused.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// How long open connections may take to end once the program is to stop:
