@@ -156,6 +156,12 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Is it the one answer that says "come again in a minute"?
+    #[must_use]
+    pub fn is_try_again(&self) -> bool {
+        (self.status, self.header("retry-after"), &*self.text()) == (503, "60", "try again later\n")
+    }
+
     /// Does it announce the end of the connection?
     #[must_use]
     pub fn closes(&self) -> bool {

@@ -15,16 +15,11 @@ use dataflow_webhooks_axum::{WebhookBody, WebhookLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, service_fn};
 use webhook_tests::{
-    Answer, Receiver, Request, Served, State, WatchedStore, delivery, endpoint, event, eventually,
+    Receiver, Request, Served, State, WatchedStore, delivery, endpoint, event, eventually,
 };
 
-/// The one answer that says "come again in a minute".
-fn assert_try_again(answer: &Answer) {
-    assert_eq!(
-        (answer.status, answer.header("retry-after"), answer.text().as_str()),
-        (503, "60", "try again later\n")
-    );
-}
+/// A deadline that a test can wait for.
+const SOON: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn any_2xx_is_answered_200_with_its_body_and_headers_and_the_event_is_done() {
@@ -156,7 +151,7 @@ async fn a_late_handler_is_answered_503_and_the_event_is_done_at_its_real_end() 
         async move { ending.notified().await }
     })
     .await;
-    assert_try_again(&served.deliver("evt_1").await);
+    assert!(served.deliver("evt_1").await.is_try_again());
     assert_eq!((served.runs.begun("evt_1"), served.runs.ended("evt_1")), (1, 0));
     assert_eq!(served.endpoint.counts().outcome(Outcome::Late), 1);
     assert_eq!(served.store.state("evt_1").await, State::InFlight);
@@ -181,7 +176,7 @@ async fn a_late_handler_that_fails_in_the_end_leaves_the_event_to_the_retry() {
         }
     })
     .await;
-    assert_try_again(&served.deliver("evt_1").await);
+    assert!(served.deliver("evt_1").await.is_try_again());
     end.notify_one();
     eventually("the handler ends", || served.endpoint.counts().running == 0).await;
     assert_eq!(served.store.state("evt_1").await, State::Free);
@@ -190,18 +185,15 @@ async fn a_late_handler_that_fails_in_the_end_leaves_the_event_to_the_retry() {
     assert_eq!(served.runs.ended("evt_1"), 2);
 }
 
-/// A deadline that a test can wait for.
-const SOON: Duration = Duration::from_millis(300);
-
 #[tokio::test]
 async fn a_handler_over_the_longest_run_is_dropped_and_the_retry_runs_it() {
     let quick = endpoint().body_within(SOON).answer_within(SOON).longest_run(2 * SOON);
     let served = Served::start(quick, |_| std::future::pending::<()>()).await;
-    assert_try_again(&served.deliver("evt_1").await);
+    assert!(served.deliver("evt_1").await.is_try_again());
     eventually("it is dropped", || served.endpoint.counts().handlers_cut_off == 1).await;
     eventually("it is gone", || served.endpoint.counts().running == 0).await;
     assert_eq!(served.store.state("evt_1").await, State::Free);
-    assert_try_again(&served.deliver("evt_1").await);
+    assert!(served.deliver("evt_1").await.is_try_again());
     assert_eq!((served.runs.begun("evt_1"), served.runs.ended("evt_1")), (2, 0));
 }
 
@@ -269,7 +261,7 @@ fn the_event_of_a_process_that_died_runs_again_under_the_next_epoch() {
     runtime().block_on(async {
         let epoch = |delivery: Delivery| async move { delivery.epoch().unwrap().to_string() };
         let served = Served::start_in(quick(), store.clone(), epoch, |app| app).await;
-        assert_try_again(&served.deliver("evt_1").await);
+        assert!(served.deliver("evt_1").await.is_try_again());
         clock.advance(Duration::from_secs(31));
         let answer = served.deliver("evt_1").await;
         assert_eq!((answer.status, answer.text().as_str()), (200, "2"));
