@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::sender::{Answer, Request};
 
@@ -16,7 +18,7 @@ use crate::sender::{Answer, Request};
 #[derive(Debug)]
 pub struct Http2 {
     requests: SendRequest<Full<Bytes>>,
-    connection: JoinHandle<()>,
+    tasks: Tasks,
 }
 
 impl Http2 {
@@ -27,12 +29,11 @@ impl Http2 {
     /// When it cannot.
     pub async fn connect(to: SocketAddr) -> Self {
         let stream = TcpStream::connect(to).await.expect("a connection");
-        let handshake = handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let tasks = Tasks::default();
+        let handshake = handshake(tasks.clone(), TokioIo::new(stream)).await;
         let (requests, connection) = handshake.expect("HTTP/2");
-        let connection = tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Self { requests, connection }
+        tasks.execute(connection);
+        Self { requests, tasks }
     }
 
     /// Sends a request on a stream of its own. Dropping the future before there
@@ -65,7 +66,26 @@ impl Http2 {
 
     /// Closes the connection, streams and all, without a word.
     pub async fn close(self) {
-        self.connection.abort();
-        let _ = self.connection.await;
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+    }
+}
+
+/// Spawns what a connection consists of, so that it can be ended: the socket is
+/// closed when the last of it is gone.
+#[derive(Debug, Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.lock().spawn(async move {
+            task.await;
+        });
     }
 }
