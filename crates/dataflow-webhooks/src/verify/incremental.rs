@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
@@ -111,24 +111,84 @@ impl Candidates {
 enum Held {
     /// One chunk that is the whole declared body: kept as it came.
     Whole(Bytes),
-    /// Copied together. A chunk kept by reference would pin the buffer it was
+    /// Copied into pieces. A chunk kept by reference would pin the buffer it was
     /// cut from, and a body sent a byte at a time would then hold a thousand
     /// times its length.
-    Copied(BytesMut),
+    Copied(Pieces),
+}
+
+/// Bytes in pieces that are never moved until all are there: one growing buffer
+/// would hold up to twice what has come, and under a flood the holes that its
+/// growth leaves behind in the heap would come on top.
+#[derive(Default)]
+struct Pieces {
+    full: Vec<Vec<u8>>,
+    last: Vec<u8>,
+    len: usize,
+}
+
+impl Pieces {
+    /// Small enough that an unfilled one is within what every body may hold
+    /// anyway; large enough that a body at the limit has few.
+    const MOST: usize = 16 * 1024;
+    const LEAST: usize = 1024;
+
+    /// `most` bytes can still come, this chunk included.
+    fn push(&mut self, mut chunk: &[u8], mut most: usize) {
+        while !chunk.is_empty() {
+            let room = self.last.capacity() - self.last.len();
+            if room == 0 {
+                // As much again as there is, so that small bodies stay small.
+                let size = self.len.max(chunk.len()).clamp(Self::LEAST, Self::MOST);
+                let next = Vec::with_capacity(size.min(most.max(1)));
+                let full = std::mem::replace(&mut self.last, next);
+                if !full.is_empty() {
+                    self.full.push(full);
+                }
+                continue;
+            }
+            let (now, rest) = chunk.split_at(room.min(chunk.len()));
+            self.last.extend_from_slice(now);
+            self.len += now.len();
+            most = most.saturating_sub(now.len());
+            chunk = rest;
+        }
+    }
+
+    fn freeze(mut self) -> Bytes {
+        if self.full.is_empty() {
+            return self.last.into();
+        }
+        let mut whole = Vec::with_capacity(self.len);
+        for piece in self.full.drain(..) {
+            whole.extend_from_slice(&piece);
+        }
+        whole.extend_from_slice(&self.last);
+        whole.into()
+    }
 }
 
 impl Held {
-    fn as_slice(&self) -> &[u8] {
+    fn len(&self) -> usize {
         match self {
-            Self::Whole(bytes) => bytes,
-            Self::Copied(bytes) => bytes,
+            Self::Whole(bytes) => bytes.len(),
+            Self::Copied(pieces) => pieces.len,
         }
+    }
+
+    /// All of it, in order.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (full, last): (&[Vec<u8>], &[u8]) = match self {
+            Self::Whole(bytes) => (&[], bytes),
+            Self::Copied(pieces) => (&pieces.full, &pieces.last),
+        };
+        full.iter().map(Vec::as_slice).chain([last])
     }
 
     fn freeze(self) -> Bytes {
         match self {
             Self::Whole(bytes) => bytes,
-            Self::Copied(bytes) => bytes.freeze(),
+            Self::Copied(pieces) => pieces.freeze(),
         }
     }
 }
@@ -156,7 +216,7 @@ impl Verification {
             candidates: Candidates::of(header),
             declared,
             limit: verifier.max_body_bytes,
-            held: Held::Copied(BytesMut::new()),
+            held: Held::Copied(Pieces::default()),
             observer: None,
         }
     }
@@ -169,7 +229,7 @@ impl Verification {
     /// How many bytes of the body have come so far.
     #[must_use]
     pub fn received(&self) -> usize {
-        self.held.as_slice().len()
+        self.held.len()
     }
 
     /// Takes the next chunk: hashes it and keeps it.
@@ -193,22 +253,17 @@ impl Verification {
         }
         self.mac.update(&chunk);
         let is_whole = so_far == 0 && self.declared == Some(chunk.len() as u64);
+        // What can still come, at most.
+        let most = self.declared.map_or(self.limit, |d| d as usize).max(total) - so_far;
         match &mut self.held {
             Held::Copied(_) if is_whole => self.held = Held::Whole(chunk),
-            Held::Copied(held) => {
-                if total > held.capacity() {
-                    // Doubling, but never beyond what can still come.
-                    let most = self.declared.map_or(self.limit, |d| d as usize).max(total);
-                    let capacity = total.max(2 * held.capacity()).min(most);
-                    held.reserve(capacity - held.len());
-                }
-                held.extend_from_slice(&chunk);
-            }
+            Held::Copied(pieces) => pieces.push(&chunk, most),
             Held::Whole(first) => {
                 // More came than was declared; no HTTP server does that.
-                let mut held = BytesMut::from(&first[..]);
-                held.extend_from_slice(&chunk);
-                self.held = Held::Copied(held);
+                let mut pieces = Pieces::default();
+                pieces.push(first, total);
+                pieces.push(&chunk, most);
+                self.held = Held::Copied(pieces);
             }
         }
         Ok(())
@@ -225,14 +280,15 @@ impl Verification {
     /// authentic body that is no JSON object.
     pub fn finish(mut self) -> Result<Delivery, Rejection> {
         let Some(key) = self.matching_key() else {
+            let held = self.take_held();
             if let Some(observer) = &self.observer {
                 let line = self.candidates.header_line(&self.prefix);
-                observer.no_match(&line, self.held.as_slice());
+                observer.no_match(&line, &held.freeze());
             }
             return Err(Kind::NoMatch.into());
         };
         let signature = VerifiedSignature { signed_at: moment(self.signed_at), key };
-        let body = self.take_body();
+        let body = self.take_held().freeze();
         Delivery::new(body, signature, self.begun_at, self.observer.take())
     }
 
@@ -244,7 +300,7 @@ impl Verification {
             let digest = if index == 0 && begun_with_newest {
                 self.mac.clone().finalize().into_bytes().into()
             } else {
-                mac(&key.mac, &self.prefix, self.held.as_slice())
+                mac(&key.mac, &self.prefix, self.held.pieces())
             };
             if matches_any(&digest, candidates.iter().copied()) {
                 return Some(key.label.clone());
@@ -254,19 +310,18 @@ impl Verification {
     }
 
     /// The bytes out, and the budget for them handed back.
-    fn take_body(&mut self) -> Bytes {
-        let held = std::mem::replace(&mut self.held, Held::Copied(BytesMut::new()));
-        let body = held.freeze();
+    fn take_held(&mut self) -> Held {
+        let held = std::mem::replace(&mut self.held, Held::Copied(Pieces::default()));
         if let Some(observer) = &self.observer {
-            observer.give_back(body.len());
+            observer.give_back(held.len());
         }
-        body
+        held
     }
 }
 
 impl Drop for Verification {
     fn drop(&mut self) {
-        self.take_body();
+        self.take_held();
     }
 }
 

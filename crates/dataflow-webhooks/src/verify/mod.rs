@@ -263,7 +263,7 @@ impl Verifier {
         let header = self.read_header(line.as_ref(), now)?;
         let prefix = Prefix::new(header.digits);
         for key in self.keys.read().iter() {
-            if matches_any(&mac(&key.mac, &prefix, body), header.candidates()) {
+            if matches_any(&mac(&key.mac, &prefix, [body]), header.candidates()) {
                 let key = key.label.clone();
                 return Ok(VerifiedSignature { signed_at: moment(header.signed_at), key });
             }
