@@ -107,7 +107,7 @@ pub(crate) fn v1_values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The `name=value` elements of a header value; empty elements and bare words
 /// are passed over.
-fn elements(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn elements(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     line.split(|&b| b == b',').filter_map(|element| {
         let element = trim_ows(element);
         let equals = element.iter().position(|&b| b == b'=')?;
@@ -136,7 +136,7 @@ fn seconds(digits: &[u8]) -> Option<i64> {
 
 /// 64 hex digits of either case. Written without branches in the loop, so that
 /// the compiler can use vector instructions.
-fn decode(hex: &[u8; 64]) -> Option<Digest> {
+pub(crate) fn decode(hex: &[u8; 64]) -> Option<Digest> {
     let mut nibbles = [0_u8; 64];
     let mut bad = 0_u8;
     for (nibble, &byte) in nibbles.iter_mut().zip(hex) {

@@ -8,6 +8,7 @@ use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
 
+use super::held::Held;
 use super::{VerifiedSignature, Verifier, matches_any, moment};
 use crate::delivery::Delivery;
 use crate::keyring::KeyRing;
@@ -56,8 +57,9 @@ pub(crate) trait Observer: Send + Sync {
     fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection>;
     fn give_back(&self, bytes: usize);
     fn endpoint_id(&self) -> u64;
-    /// Called once for a body that no key matched.
-    fn no_match(&self, header_line: &[u8], body: &[u8]);
+    /// Called once for a body that no key matched. `evidence` is its header line
+    /// and the body itself, put together only where somebody looks at it.
+    fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes));
     /// Called once for a body that a key matched and that is an event.
     fn verified(&self, at: Timestamp);
     /// Called once for a documented type whose `data` does not fit.
@@ -107,92 +109,6 @@ impl Candidates {
     }
 }
 
-/// The bytes kept so far.
-enum Held {
-    /// One chunk that is the whole declared body: kept as it came.
-    Whole(Bytes),
-    /// Copied into pieces. A chunk kept by reference would pin the buffer it was
-    /// cut from, and a body sent a byte at a time would then hold a thousand
-    /// times its length.
-    Copied(Pieces),
-}
-
-/// Bytes in pieces that are never moved until all are there: one growing buffer
-/// would hold up to twice what has come, and under a flood the holes that its
-/// growth leaves behind in the heap would come on top.
-#[derive(Default)]
-struct Pieces {
-    full: Vec<Vec<u8>>,
-    last: Vec<u8>,
-    len: usize,
-}
-
-impl Pieces {
-    /// Small enough that an unfilled one is within what every body may hold
-    /// anyway; large enough that a body at the limit has few.
-    const MOST: usize = 16 * 1024;
-    const LEAST: usize = 1024;
-
-    /// `most` bytes can still come, this chunk included.
-    fn push(&mut self, mut chunk: &[u8], mut most: usize) {
-        while !chunk.is_empty() {
-            let room = self.last.capacity() - self.last.len();
-            if room == 0 {
-                // As much again as there is, so that small bodies stay small.
-                let size = self.len.max(chunk.len()).clamp(Self::LEAST, Self::MOST);
-                let next = Vec::with_capacity(size.min(most.max(1)));
-                let full = std::mem::replace(&mut self.last, next);
-                if !full.is_empty() {
-                    self.full.push(full);
-                }
-                continue;
-            }
-            let (now, rest) = chunk.split_at(room.min(chunk.len()));
-            self.last.extend_from_slice(now);
-            self.len += now.len();
-            most = most.saturating_sub(now.len());
-            chunk = rest;
-        }
-    }
-
-    fn freeze(mut self) -> Bytes {
-        if self.full.is_empty() {
-            return self.last.into();
-        }
-        let mut whole = Vec::with_capacity(self.len);
-        for piece in self.full.drain(..) {
-            whole.extend_from_slice(&piece);
-        }
-        whole.extend_from_slice(&self.last);
-        whole.into()
-    }
-}
-
-impl Held {
-    fn len(&self) -> usize {
-        match self {
-            Self::Whole(bytes) => bytes.len(),
-            Self::Copied(pieces) => pieces.len,
-        }
-    }
-
-    /// All of it, in order.
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let (full, last): (&[Vec<u8>], &[u8]) = match self {
-            Self::Whole(bytes) => (&[], bytes),
-            Self::Copied(pieces) => (&pieces.full, &pieces.last),
-        };
-        full.iter().map(Vec::as_slice).chain([last])
-    }
-
-    fn freeze(self) -> Bytes {
-        match self {
-            Self::Whole(bytes) => bytes,
-            Self::Copied(pieces) => pieces.freeze(),
-        }
-    }
-}
-
 impl Verification {
     pub(super) fn new(
         verifier: &Verifier,
@@ -216,7 +132,7 @@ impl Verification {
             candidates: Candidates::of(header),
             declared,
             limit: verifier.max_body_bytes,
-            held: Held::Copied(Pieces::default()),
+            held: Held::default(),
             observer: None,
         }
     }
@@ -255,17 +171,7 @@ impl Verification {
         let is_whole = so_far == 0 && self.declared == Some(chunk.len() as u64);
         // What can still come, at most.
         let most = self.declared.map_or(self.limit, |d| d as usize).max(total) - so_far;
-        match &mut self.held {
-            Held::Copied(_) if is_whole => self.held = Held::Whole(chunk),
-            Held::Copied(pieces) => pieces.push(&chunk, most),
-            Held::Whole(first) => {
-                // More came than was declared; no HTTP server does that.
-                let mut pieces = Pieces::default();
-                pieces.push(first, total);
-                pieces.push(&chunk, most);
-                self.held = Held::Copied(pieces);
-            }
-        }
+        self.held.push(chunk, is_whole, most);
         Ok(())
     }
 
@@ -280,15 +186,14 @@ impl Verification {
     /// authentic body that is no JSON object.
     pub fn finish(mut self) -> Result<Delivery, Rejection> {
         let Some(key) = self.matching_key() else {
-            let held = self.take_held();
             if let Some(observer) = &self.observer {
-                let line = self.candidates.header_line(&self.prefix);
-                observer.no_match(&line, &held.freeze());
+                let line = || self.candidates.header_line(&self.prefix);
+                observer.no_match(self.held.len(), &|| (line(), self.held.to_bytes()));
             }
             return Err(Kind::NoMatch.into());
         };
         let signature = VerifiedSignature { signed_at: moment(self.signed_at), key };
-        let body = self.take_held().freeze();
+        let body = self.take_held().into_bytes();
         Delivery::new(body, signature, self.begun_at, self.observer.take())
     }
 
@@ -311,7 +216,7 @@ impl Verification {
 
     /// The bytes out, and the budget for them handed back.
     fn take_held(&mut self) -> Held {
-        let held = std::mem::replace(&mut self.held, Held::Copied(Pieces::default()));
+        let held = std::mem::replace(&mut self.held, Held::default());
         if let Some(observer) = &self.observer {
             observer.give_back(held.len());
         }
