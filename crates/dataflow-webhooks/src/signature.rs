@@ -202,11 +202,15 @@ impl Prefix {
     }
 }
 
-/// The MAC of one body under one key.
-pub(crate) fn mac(key: &Hmac<Sha256>, prefix: &Prefix, body: &[u8]) -> Digest {
+/// The MAC of one body, in one piece or in several, under one key.
+pub(crate) fn mac<'a>(
+    key: &Hmac<Sha256>,
+    prefix: &Prefix,
+    body: impl IntoIterator<Item = &'a [u8]>,
+) -> Digest {
     let mut mac = key.clone();
     mac.update(prefix.as_bytes());
-    mac.update(body);
+    body.into_iter().for_each(|piece| mac.update(piece));
     mac.finalize().into_bytes().into()
 }
 
@@ -228,7 +232,7 @@ pub(crate) fn mac(key: &Hmac<Sha256>, prefix: &Prefix, body: &[u8]) -> Digest {
 pub fn sign(secret: &Secret, at: Timestamp, body: &[u8]) -> String {
     let mut value = format!("t={},v1=", at.as_second().max(0));
     let digits = &value.as_bytes()[2..value.len() - 4];
-    let digest = mac(&mac_of(secret), &Prefix::new(digits), body);
+    let digest = mac(&mac_of(secret), &Prefix::new(digits), [body]);
     push_hex(&mut value, &digest);
     value
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::dedup::{DedupStore, MemoryStore, Terms};
@@ -240,9 +241,10 @@ impl Observer for Shared {
         self.id
     }
 
-    fn no_match(&self, header_line: &[u8], body: &[u8]) {
-        self.telemetry.no_match(body.len(), || {
-            explain(&self.verifier, [header_line], body, self.clock.now(), Effort::Quick)
+    fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes)) {
+        self.telemetry.no_match(body_bytes, || {
+            let (header_line, body) = evidence();
+            explain(&self.verifier, [header_line], &body, self.clock.now(), Effort::Quick)
         });
     }
 
