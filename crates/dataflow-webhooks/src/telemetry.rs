@@ -22,11 +22,11 @@ use crate::rejection::{Rejection, RejectionKind};
 /// Forwards to `tracing`'s macro of that name; without the feature the
 /// arguments are still type-checked and used, and nothing is printed.
 macro_rules! log {
-    ($level:ident, $($arg:tt)+) => {{
+    ($level:ident, $(%$shown:ident,)? $($field:ident,)? $text:literal) => {{
         #[cfg(feature = "tracing")]
-        tracing::$level!(target: "dataflow_webhooks", $($arg)+);
+        tracing::$level!(target: "dataflow_webhooks", $(%$shown,)? $($field,)? $text);
         #[cfg(not(feature = "tracing"))]
-        let _ = format_args!($($arg)+);
+        let _ = ($(&$shown,)? $(&$field,)? format_args!($text));
     }};
 }
 
@@ -390,6 +390,7 @@ impl Default for Quiet {
 /// The span of one delivery: event id, type, key label, skew. Empty without the
 /// feature `tracing`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DeliverySpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
