@@ -1,4 +1,4 @@
-//! The input of the targets `check` and `incremental`: a request, written down like one.
+//! The input of the targets `check` and `chunks`: a request, written down like one.
 
 use crate::naive::{Clock, named, sign};
 
@@ -25,7 +25,7 @@ pub const SECRETS: [&str; 4] = [
 ///
 /// The first line is made of settings, each of which may be missing: the number of keys in the
 /// ring (1 to 3), the tolerance in seconds, the present in seconds from [`NOW`], and for
-/// `incremental` the limit of the body in bytes, the declared length, the lengths of the chunks in
+/// `chunks` the limit of the body in bytes, the declared length, the lengths of the chunks in
 /// turn, and the number of the chunk before which the keys are replaced by their reverse (or, with
 /// `remove=1`, by the last of them alone).
 ///

@@ -3,7 +3,7 @@
 //! `fuzz/fuzz_targets` hands them the fuzzer's input; the tests of this package replay
 //! `fuzz/corpus` on stable.
 //!
-//! `header` and `event` take their input as it is. `check` and `incremental` take a text of the
+//! `header` and `event` take their input as it is. `check` and `chunks` take a text of the
 //! form that [`case::Case`] describes, in which placeholders stand for valid signatures, so that
 //! mutated inputs are accepted often.
 
@@ -13,11 +13,11 @@ pub mod naive;
 mod verification;
 
 pub use event::event;
-pub use verification::{check, header, incremental};
+pub use verification::{check, header, chunks};
 
 /// A target: its name, which is that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: [Target; 4] =
-    [("header", header), ("check", check), ("incremental", incremental), ("event", event)];
+    [("header", header), ("check", check), ("chunks", chunks), ("event", event)];

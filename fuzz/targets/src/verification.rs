@@ -77,7 +77,7 @@ pub fn check(data: &[u8]) {
 
 /// A [`Case`], in chunks: what is accepted in one piece is accepted in many, under the limit, and
 /// nothing is held afterwards.
-pub fn incremental(data: &[u8]) {
+pub fn chunks(data: &[u8]) {
     let case = Case::read(data);
     let (clock, keys) = (case.clock, ring(&case.secrets));
     let budget = UnverifiedBudget::new(64 * 1024 * 1024);

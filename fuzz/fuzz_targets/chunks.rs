@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| webhook_fuzz_targets::incremental(data));
+fuzz_target!(|data: &[u8]| webhook_fuzz_targets::chunks(data));
