@@ -13,7 +13,7 @@ mod store;
 pub use at_once::{AtOnce, on_many_threads, on_one_thread};
 pub use files::allow_open_files;
 pub use http2::Http2;
-pub use program::{Program, allow_open_files};
+pub use program::Program;
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
 pub use served::{Served, delivery, event, eventually};
