@@ -1,10 +1,12 @@
 //! What the tests of the whole share: real servers on loopback, and a sender
 //! that writes HTTP/1.1 byte by byte, so that it can do what no client does.
 
+mod peer;
 mod program;
 mod receiver;
 mod sender;
 
+pub use peer::{Peer, hex};
 pub use program::{Program, allow_open_files};
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
