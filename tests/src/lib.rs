@@ -5,6 +5,7 @@ mod peer;
 mod program;
 mod receiver;
 mod sender;
+mod watched_store;
 
 pub use peer::{Peer, hex};
 pub use program::{Program, allow_open_files};
@@ -16,3 +17,4 @@ pub use sender::{Answer, Request, Wire};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+pub use watched_store::{Journal, WatchedStore};
