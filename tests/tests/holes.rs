@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tower::{Layer as _, service_fn};
-use webhook_tests::{Journal, Receiver, Request, WatchedStore, Wire, endpoint, secret};
+use webhook_tests::{Journal, JournalStore, Receiver, Request, Wire, endpoint, secret};
 
 /// A receiver under axum. Its store writes into the journal, and its handler
 /// does, when it begins and when it ends.
@@ -46,7 +46,7 @@ impl Watched {
         F: Future<Output = StatusCode> + Send,
     {
         let journal = Journal::default();
-        let endpoint = builder.dedup(WatchedStore::new(&journal)).build().unwrap();
+        let endpoint = builder.dedup(JournalStore::new(&journal)).build().unwrap();
         let lines = journal.clone();
         let handle = move |Webhook(event): Webhook| async move {
             lines.write(format!("begin {}", event.id));

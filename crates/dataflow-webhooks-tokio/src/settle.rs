@@ -15,6 +15,10 @@ use crate::admit::{Admission, LAST_ASK, Lease, STORE_CALL, StoreFailure, call_st
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long before the deadline the first try is given up at the latest, so that
+/// the handler's answer goes out and not the one to a late handler.
+const ANSWER_AHEAD: Duration = Duration::from_millis(30);
+
 /// Settles the claim of a handler that has ended. Returns after the first try,
 /// whatever came of it: the sender must not wait for a store.
 pub(crate) async fn settle(
@@ -28,7 +32,11 @@ pub(crate) async fn settle(
     let Some(lease) = lease else { return };
     let left = (deadline - LAST_ASK).saturating_duration_since(Instant::now());
     // With nobody waiting any more, the store has the time it usually has.
-    let time = if left.is_zero() { STORE_CALL } else { left.min(STORE_CALL) };
+    let time = if left.is_zero() {
+        STORE_CALL
+    } else {
+        (left - ANSWER_AHEAD.min(left / 2)).min(STORE_CALL)
+    };
     match attempt(endpoint, &lease, verdict, time).await {
         Ok(held) => note(endpoint, delivery, verdict, held),
         Err(failure) => {

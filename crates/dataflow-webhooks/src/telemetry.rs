@@ -23,23 +23,11 @@ use crate::rejection::{Rejection, RejectionKind};
 /// text; without the feature both are still type-checked and used, and nothing
 /// is printed.
 macro_rules! log {
-    ($level:ident, $text:literal $(,)?) => {
-        log!(@ $level, [], [], $text)
-    };
-    ($level:ident, $field:ident, $text:literal $(,)?) => {
-        log!(@ $level, [$field,], [$field], $text)
-    };
-    ($level:ident, %$field:ident, $text:literal $(,)?) => {
-        log!(@ $level, [%$field,], [$field], $text)
-    };
-    (@ $level:ident, [$($field:tt)*], [$($used:ident)?], $text:literal) => {{
+    ($level:ident, $(%$shown:ident,)? $($field:ident,)? $text:literal $(,)?) => {{
         #[cfg(feature = "tracing")]
-        tracing::$level!(target: "dataflow_webhooks", $($field)* $text);
+        tracing::$level!(target: "dataflow_webhooks", $(%$shown,)? $($field,)? $text);
         #[cfg(not(feature = "tracing"))]
-        {
-            $(let _ = &$used;)?
-            let _ = format_args!($text);
-        }
+        let _ = ($(&$shown,)? $(&$field,)? format_args!($text));
     }};
 }
 

@@ -234,6 +234,12 @@ mod candidates {
     }
 
     #[test]
+    fn other_names_do_not_count_among_the_sixteen() {
+        let others = "v0=GOOD,V1=GOOD,v1,".repeat(17);
+        assert_eq!(verdict_on(&format!("{others}t=NOW,v1=GOOD")), PASSES);
+    }
+
+    #[test]
     fn a_value_for_another_body_time_or_key_does_not_match() {
         let line = |t: &str, value: String| format!("t={t},v1={value}");
         let (now, past) = (NOW.to_string(), (NOW - 1).to_string());

@@ -2,10 +2,7 @@
 //! frameworks, proxies and shells do to bodies, undone.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher as _;
 
 use base64::Engine as _;
 
@@ -102,18 +99,15 @@ impl fmt::Display for BodyChange {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Calls `visit` with each other form, likely ones first, none twice and none
-/// that is the body itself, until it gives something or `budget` bytes have
-/// been written.
+/// Calls `visit` with each other form, likely ones first, until it gives
+/// something or `budget` bytes have been written. A form may come twice, or be
+/// the body itself.
 pub(super) fn forms<T>(
     body: &[u8],
     budget: u64,
     visit: impl FnMut(&[BodyChange], &[u8]) -> Option<T>,
 ) -> Found<T> {
-    let hasher = RandomState::new();
-    // Hashes stand for forms: to miss one in 2^64 costs less than to keep all.
-    let known = HashSet::from([hasher.hash_one(body)]);
-    let mut search = Search { hasher, known, left: budget, visit, found: Found::Nothing };
+    let mut search = Search { left: budget, visit, found: Found::Nothing };
     // The way out of both is `?`; what was found is in the search.
     let _ = search.among_bytes(body).and_then(|()| search.among_json(body));
     search.found
@@ -128,8 +122,6 @@ pub(super) enum Found<T> {
 }
 
 struct Search<T, V> {
-    hasher: RandomState,
-    known: HashSet<u64>,
     left: u64,
     visit: V,
     found: Found<T>,
@@ -139,8 +131,7 @@ impl<T, V: FnMut(&[BodyChange], &[u8]) -> Option<T>> Search<T, V> {
     /// `None` when the search is over.
     fn offer(&mut self, changes: &[BodyChange], form: &[u8]) -> Option<()> {
         self.spend(form.len())?;
-        let is_new = self.known.insert(self.hasher.hash_one(form));
-        if let Some(it) = is_new.then(|| (self.visit)(changes, form)).flatten() {
+        if let Some(it) = (self.visit)(changes, form) {
             self.found = Found::It(it);
             return None;
         }

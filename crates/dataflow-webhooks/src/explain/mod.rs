@@ -36,9 +36,9 @@ const WRITING: u64 = 8;
 /// How many bytes an explanation may hash, so that it always ends soon.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Effort {
-    /// For a person who asked and waits: 256 MiB, about 0.15 s.
+    /// For a person who asked and waits: 256 MiB, at most some 0.2 s.
     Thorough,
-    /// For a log line in the middle of traffic: 16 MiB, about 10 ms.
+    /// For a log line in the middle of traffic: 16 MiB, at most some 10 ms.
     Quick,
 }
 

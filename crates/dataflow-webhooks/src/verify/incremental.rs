@@ -216,7 +216,7 @@ impl Verification {
 
     /// The bytes out, and the budget for them handed back.
     fn take_held(&mut self) -> Held {
-        let held = std::mem::replace(&mut self.held, Held::default());
+        let held = std::mem::take(&mut self.held);
         if let Some(observer) = &self.observer {
             observer.give_back(held.len());
         }

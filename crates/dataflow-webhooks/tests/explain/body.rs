@@ -240,3 +240,12 @@ fn a_large_body_is_told_to_have_been_tried_in_part() {
     let kinds = kinds(&explain(&signed_now(b""), body.as_bytes()));
     assert_eq!(kinds, ["search_cut_short", "nothing_fits"]);
 }
+
+#[test]
+fn what_is_written_stays_within_a_few_times_the_body() {
+    // Indented, it would be a hundred times as long.
+    let body = format!("{}{}1{}", "[".repeat(50), "1,".repeat(30_000), "]".repeat(50));
+    let header = signed_now(b"");
+    let used = allocation_counter::measure(|| drop(explain(&header, body.as_bytes())));
+    assert!(used.bytes_max < 5_000_000, "{used:?}");
+}

@@ -31,12 +31,12 @@ impl Journal {
 /// the key, as in `claim id:evt_1`. Calls are written down when they are
 /// answered.
 #[derive(Debug, Clone, Default)]
-pub struct WatchedStore {
+pub struct JournalStore {
     store: MemoryStore,
     journal: Journal,
 }
 
-impl WatchedStore {
+impl JournalStore {
     /// A store that writes into this journal.
     #[must_use]
     pub fn new(journal: &Journal) -> Self {
@@ -44,7 +44,7 @@ impl WatchedStore {
     }
 }
 
-impl DedupStore for WatchedStore {
+impl DedupStore for JournalStore {
     fn claim<'a>(&'a self, key: &'a DedupKey, terms: Terms) -> StoreFuture<'a, ClaimOutcome> {
         Box::pin(async move {
             let answer = self.store.claim(key, terms).await;
