@@ -2,6 +2,7 @@
 //! that writes HTTP/1.1 byte by byte, so that it can do what no client does.
 
 mod at_once;
+mod chance;
 mod files;
 mod http2;
 mod journal;
@@ -13,6 +14,7 @@ mod served;
 mod store;
 
 pub use at_once::{AtOnce, on_many_threads, on_one_thread};
+pub use chance::Chance;
 pub use files::allow_open_files;
 pub use http2::Http2;
 pub use journal::{Journal, JournalStore};
