@@ -13,7 +13,7 @@ pub mod naive;
 mod verification;
 
 pub use event::event;
-pub use verification::{check, header, chunks};
+pub use verification::{check, chunks, header};
 
 /// A target: its name, which is that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
