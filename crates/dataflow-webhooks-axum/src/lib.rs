@@ -1,1 +1,9 @@
-//! Placeholder for the first commit.
+#![doc = include_str!("docs.md")]
+
+mod extract;
+mod rejection;
+
+pub use dataflow_webhooks::*;
+pub use dataflow_webhooks_tower::{ResponseBody, WebhookBody, WebhookLayer, WebhookService};
+pub use extract::{Webhook, WebhookDelivery};
+pub use rejection::MissingLayer;

@@ -1,1 +1,11 @@
-//! Placeholder for the first commit.
+#![doc = include_str!("docs.md")]
+
+mod body;
+mod layer;
+mod response;
+mod service;
+
+pub use body::WebhookBody;
+pub use layer::WebhookLayer;
+pub use response::ResponseBody;
+pub use service::{ResponseFuture, WebhookService};

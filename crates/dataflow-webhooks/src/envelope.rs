@@ -101,13 +101,14 @@ impl Envelope {
                 (start..start, format!("\"id\":\"{}\"{comma}", self.id))
             }
         };
+        let (Some(before), Some(after)) = (text.get(..gap.start), text.get(gap.end..)) else {
+            return (text, None);
+        };
         let moved = |at: usize| {
             if at < gap.end { at } else { at - gap.len() + written.len() }
         };
         let data = self.data.as_ref().map(|data| moved(data.start)..moved(data.end));
-        let mut text = text.into_owned();
-        text.replace_range(gap.clone(), &written);
-        (text.into(), data)
+        ([before, &written, after].concat().into(), data)
     }
 }
 
@@ -280,6 +281,11 @@ mod tests {
 
     #[test]
     fn a_body_the_envelope_was_not_read_from_gives_null_and_no_panic() {
+        let odd_id =
+            Envelope::parse(br#"{"data":[1,2,3],"id":5,"x":"longer than the other body"}"#);
+        let event = crate::event::Event::decode("{\"é\":\"éééé\"}".as_bytes(), &odd_id.unwrap());
+        assert_eq!(event.raw_data().as_str(), "null");
+
         let envelope = Envelope::parse(DOCUMENTED).unwrap();
         assert_eq!(envelope.data(b"{}"), "null");
         assert_eq!(crate::event::Event::decode(b"\xff", &envelope).raw_data().as_str(), "null");

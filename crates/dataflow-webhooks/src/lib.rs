@@ -1,6 +1,7 @@
-//! Verify, deduplicate and decode the signed webhooks of DataFlow Platform.
+#![doc = include_str!("docs.md")]
 
 mod answer;
+mod config;
 pub mod dedup;
 mod delivery;
 mod endpoint;
@@ -17,6 +18,7 @@ pub mod testing;
 mod verify;
 
 pub use answer::{Answer, Outcome, Verdict};
+pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
 pub use endpoint::{
@@ -24,10 +26,12 @@ pub use endpoint::{
     RunPermit, UnverifiedBudget,
 };
 pub use event::{DecodeError, Event, EventPayload, EventType, Metadata, RawData};
-pub use explain::Explanation;
+pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};
 pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};
 pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, sign};
-pub use telemetry::{Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry};
+pub use telemetry::{
+    Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry, log_missing_layer,
+};
 pub use verify::{Tolerance, Verification, VerifiedSignature, Verifier, verify};

@@ -19,15 +19,21 @@ use crate::event::shown::shown;
 use crate::explain::Explanation;
 use crate::rejection::{Rejection, RejectionKind};
 
-/// Forwards to `tracing`'s macro of that name; without the feature the
-/// arguments are still type-checked and used, and nothing is printed.
+/// Forwards to `tracing`'s macro of that name, with one field or none before the
+/// text; without the feature both are still type-checked and used, and nothing
+/// is printed.
 macro_rules! log {
-    ($level:ident, $(%$shown:ident,)? $($field:ident,)? $text:literal) => {{
+    ($level:ident, $(%$shown:ident,)? $($field:ident,)? $text:literal $(,)?) => {{
         #[cfg(feature = "tracing")]
         tracing::$level!(target: "dataflow_webhooks", $(%$shown,)? $($field,)? $text);
         #[cfg(not(feature = "tracing"))]
         let _ = ($(&$shown,)? $(&$field,)? format_args!($text));
     }};
+}
+
+/// A configuration that loads, but is worth a look.
+pub(crate) fn config_warning(warning: &dyn fmt::Display) {
+    log!(warn, "{warning}");
 }
 
 /// What an endpoint has counted since it was made. See
@@ -171,6 +177,8 @@ pub struct Telemetry {
     processed_anyway: AtomicU64,
     mismatched: AtomicU64,
     quiet: Quiet,
+    /// Apart, so that noise of other kinds cannot keep an explanation out.
+    quiet_no_match: Quiet,
 }
 
 impl Telemetry {
@@ -281,15 +289,18 @@ impl Telemetry {
         if !cfg!(feature = "tracing") {
             return;
         }
-        match self.quiet.ask() {
+        match self.quiet_no_match.ask() {
             None => {}
             Some(others) if body_bytes <= 64 * 1024 => {
-                let explanation = explain();
-                log!(warn, others, "no signature matches: {explanation}");
+                let explanation = explain().one_line();
+                log!(warn, others, "answered 401: no signature matches. {explanation}");
             }
-            Some(others) => {
-                log!(warn, others, "no signature matches a body of {body_bytes} bytes");
-            }
+            Some(others) => log!(
+                warn,
+                others,
+                "answered 401: no signature matches; the body has {body_bytes} bytes and is not \
+                 taken apart"
+            ),
         }
     }
 
@@ -348,6 +359,12 @@ fn add(count: &AtomicU64) {
 
 fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
     all.iter().position(|other| other == one)
+}
+
+/// An adapter's extractor found no verified delivery, for its layer is not there:
+/// a mistake in the application, which the operator has to see. For adapters.
+pub fn log_missing_layer(fix: &dyn fmt::Display) {
+    log!(error, "{fix}");
 }
 
 /// Lets one line through in each period: whoever can reach the endpoint could

@@ -1,0 +1,119 @@
+//! The verbs of this repository: `cargo xtask --help` lists them.
+//!
+//! This file owns the command line and the exit codes; each verb has a file.
+
+mod bench;
+mod features;
+mod fuzz;
+mod lint;
+mod machine;
+mod promises;
+mod run;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::run::Outcome;
+use crate::workspace::Workspace;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  everything passed
+  1  a step failed; the last lines say which and why
+  2  nothing is wrong with the code, but the verb cannot run: a program is
+     missing (the line that installs it is printed) or the command line is
+     not understood
+
+Colours are used on a terminal only, and never when NO_COLOR is set.";
+
+const TEST_NEEDS: &str = "\
+Needs node (18 or newer), python3, curl and cc. What is missing is installed
+with apt-get when this runs as root on Debian; elsewhere the line to run is
+printed and the exit code is 2. No test is skipped.
+
+The tests see WEBHOOK_TESTS_FULL=1, and WEBHOOK_TESTS_BIN_DIR names the folder
+where the examples were built.";
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The verbs of this repository.", after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run every test, and the quickstart
+    #[command(after_help = TEST_NEEDS)]
+    Test,
+    /// Check format, lints, features, docs, licences and promises
+    Lint {
+        /// Only these steps (all of them when none is named)
+        steps: Vec<lint::Step>,
+    },
+    /// Run the fuzz targets on nightly; finds go to fuzz/artifacts
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// Only this target
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+    },
+    /// Measure CPU per request against other handlers (release build)
+    BenchHttp {
+        /// Handed to the benchmark program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            eprintln!("{} {}", run::red("xtask:"), stop.message());
+            ExitCode::from(stop.exit_code())
+        }
+    }
+}
+
+fn dispatch(verb: Verb) -> Outcome {
+    let workspace = Workspace::load()?;
+    match verb {
+        Verb::Test => test::run(&workspace),
+        Verb::Lint { steps } => lint::run(&workspace, &steps),
+        Verb::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target.as_deref()),
+        Verb::BenchHttp { args } => bench::run(&workspace, &args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_help_fits_into_80_columns() {
+        let mut command = Cli::command();
+        command.build();
+        let mut pages = vec![command.render_long_help().to_string()];
+        for verb in command.get_subcommands_mut() {
+            pages.push(verb.render_long_help().to_string());
+        }
+        for line in pages.iter().flat_map(|page| page.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
