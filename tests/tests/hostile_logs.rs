@@ -205,7 +205,7 @@ async fn cut_off(answers: &mut Vec<String>) {
             assert_eq!(wire.answer().await.unwrap().status, 408);
         }
     }
-    let _ = endpoint.drain();
+    drop(endpoint.drain());
     let request = Request::signed(sample("pipeline.run.completed"));
     assert_eq!(request.send(receiver.address()).await.unwrap().status, 503);
     for kind in [RejectionKind::BodyTimeout, RejectionKind::Draining] {

@@ -217,6 +217,7 @@ mod memory {
         let buffer = Bytes::from([BODY, &vec![b' '; 64 * 1024]].concat());
         let mut body = begin(&verifier(), None);
         body.update(buffer.slice(..9)).unwrap();
+        assert!(buffer.is_unique(), "the verification holds on to the buffer");
         body.update(buffer.slice(9..BODY.len())).unwrap();
         assert!(buffer.is_unique(), "the verification holds on to the buffer");
     }
