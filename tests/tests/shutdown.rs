@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use webhook_tests::{Answer, Wire, at_once, delivery};
 
 at_once! {
@@ -113,13 +113,17 @@ async fn a_handler_slower_than_the_clock_finishes_after_its_503() {
 }
 
 async fn new_connections_are_refused_while_it_stops() {
-    let mut program = Program::start(Duration::from_secs(2)).await;
+    let mut program = Program::start(Duration::from_secs(5)).await;
     let _attached = program.begin("evt_attached").await;
     program.terminate();
     assert_eq!(program.line().await.unwrap(), "stopping");
-    // The listener closes a moment after that line.
-    let refused = async { while Wire::connect(program.address).await.is_ok() {} };
-    timeout(Duration::from_secs(1), refused).await.expect("the listener closes");
+    // The listener closes a moment after that line, long before the handler ends.
+    let refused = async {
+        while Wire::connect(program.address).await.is_ok() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(4), refused).await.expect("the listener closes");
     let (lines, status) = program.end().await;
     assert!(status.success(), "{status}");
     assert_eq!(lines, ["ended evt_attached", "committed id:evt_attached Yes", "drained"]);
