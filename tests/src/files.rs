@@ -2,19 +2,26 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lets this process open so many files, sockets included.
+/// Lets this process, and those it starts from now on, hold so many files and
+/// sockets open at once.
 ///
 /// # Panics
 ///
-/// When the machine forbids it.
+/// When the machine forbids it: what needs so many connections cannot be tested
+/// there, and that must not pass for a success.
 pub fn allow_open_files(files: u64) {
     let now = getrlimit(Resource::Nofile);
-    if now.current.is_none_or(|most| most >= files) {
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= files);
+    if enough(now.current) {
         return;
     }
-    let wanted = Rlimit { current: Some(files), maximum: now.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
-        let most = now.maximum;
-        panic!("this test opens {files} files; the limit is {most:?} (ulimit -Hn): {error}");
+    // Only a privileged process may raise the second figure.
+    let maximum = if enough(now.maximum) { now.maximum } else { Some(files) };
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }) {
+        panic!(
+            "this test needs {files} open files and this machine allows {:?} ({error}): raise the \
+             hard limit, with `ulimit -Hn {files}` as root or in /etc/security/limits.conf",
+            now.maximum
+        );
     }
 }

@@ -190,10 +190,9 @@ async fn a_service_inside_that_is_not_ready_in_time_is_answered_503_and_nothing_
     assert_eq!(store.state("evt_2").await, State::Free);
     assert_eq!(store.calls(StoreOperation::Claim), 1);
 
-    // It gets the place in the end, and then leaves the event to the retry.
+    // It has left the queue for the place; its retry gets it.
     go.notify_one();
-    eventually("the second is let in", || store.calls(StoreOperation::Claim) == 2).await;
-    eventually("and gives it back", || store.calls(StoreOperation::Release) == 1).await;
+    eventually("the first is done", || store.calls(StoreOperation::Commit) == 1).await;
     go.notify_one();
     assert_eq!(delivery("evt_2").send(receiver.address()).await.unwrap().status, 200);
     assert_eq!(runs.begun("evt_2"), 1);
@@ -222,7 +221,7 @@ async fn process_anyway_runs_it_once_in_this_process_while_the_store_is_away() {
         assert_eq!(served.deliver("evt_1").await.status, 200);
     }
     assert_eq!(served.runs.begun("evt_1"), 1);
-    assert_eq!(served.endpoint.counts().processed_anyway, 2);
+    assert_eq!(served.endpoint.counts().processed_anyway, 1);
     assert_eq!(served.store.calls(StoreOperation::Commit), 0);
 }
 

@@ -129,7 +129,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// So many handlers run at once; beyond, 503. Default 1 024; at least 1.
+    /// So many handlers run at once; beyond, 503. Default 1 024; 1 to 1 000 000.
     pub fn max_running(mut self, handlers: usize) -> Self {
         self.limits.max_running = handlers;
         self
@@ -191,8 +191,9 @@ impl EndpointBuilder {
             (Dedup::Store(_), OnStoreFailure::ProcessAnyway) => Some(MemoryStore::new()),
             _ => None,
         };
+        let memory = matches!(self.dedup, Dedup::Memory).then(MemoryStore::new);
         let store = match self.dedup {
-            Dedup::Memory => Some(Arc::new(MemoryStore::new()) as Arc<dyn DedupStore>),
+            Dedup::Memory => memory.clone().map(|store| Arc::new(store) as Arc<dyn DedupStore>),
             Dedup::Store(store) => Some(store),
             Dedup::Without => None,
         };
@@ -207,6 +208,7 @@ impl EndpointBuilder {
                 clock: self.clock,
                 store,
                 stand_in,
+                memory,
                 limits,
                 budget: self.budget,
                 gate: Gate::default(),

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::delivery::Delivery;
-use crate::explain::{Explanation, explain};
+use crate::explain::{Effort, Explanation, explain};
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind};
 use crate::telemetry::{Counts, Telemetry};
@@ -51,6 +52,8 @@ struct Shared {
     store: Option<Arc<dyn DedupStore>>,
     /// What dedups while the store is away, where the user asked for that.
     stand_in: Option<MemoryStore>,
+    /// The store once more, where it is the default one: for its counts.
+    memory: Option<MemoryStore>,
     limits: Limits,
     budget: UnverifiedBudget,
     gate: gate::Gate,
@@ -169,6 +172,8 @@ impl Endpoint {
         counts.running = self.shared.gate.running();
         counts.pending_commits = self.shared.gate.pending();
         counts.unverified_bytes = self.shared.budget.held();
+        let memories = self.shared.memory.iter().chain(&self.shared.stand_in);
+        counts.evictions = memories.map(MemoryStore::evictions).sum();
         counts
     }
 
@@ -215,7 +220,7 @@ impl Endpoint {
         header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
         body: &[u8],
     ) -> Explanation {
-        explain(&self.shared.verifier, header_lines, body, self.shared.clock.now())
+        self.shared.verifier.explain(header_lines, body)
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -236,9 +241,10 @@ impl Observer for Shared {
         self.id
     }
 
-    fn no_match(&self, header_line: &[u8], body: &[u8]) {
-        self.telemetry.no_match(body.len(), || {
-            explain(&self.verifier, [header_line], body, self.clock.now())
+    fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes)) {
+        self.telemetry.no_match(body_bytes, || {
+            let (header_line, body) = evidence();
+            explain(&self.verifier, [header_line], &body, self.clock.now(), Effort::Quick)
         });
     }
 

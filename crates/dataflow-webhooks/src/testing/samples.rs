@@ -1,24 +1,4 @@
 //! A realistic sample of each documented event type, for tests of handlers.
-//!
-//! A [`Sample`] is an envelope under construction. Each one starts with a fresh id, unique across threads and
-//! processes, so that tests which share a dedup store do not meet. Everything in it can be replaced or removed, also
-//! in ways the platform does not document: that is how a test shows what a handler does with an odd event.
-//!
-//! ```
-//! use dataflow_webhooks::event::{EventPayload, EventType};
-//! use dataflow_webhooks::testing::Sample;
-//!
-//! let event = Sample::of(EventType::PipelineRunCompleted).data("records_processed", 7).event();
-//! let EventPayload::PipelineRunCompleted(run) = &event.payload else { panic!("another type") };
-//! assert_eq!(run.records_processed, 7);
-//!
-//! // The bytes of the body, as a sender would sign them.
-//! let body = Sample::of("pipeline.run.failed").id("evt_1").field("data.error", "disk full").body();
-//! assert!(body.starts_with(br#"{"id":"evt_1","type":"pipeline.run.failed","created_at":""#));
-//!
-//! // One of each documented type.
-//! assert_eq!(Sample::all().count(), EventType::DOCUMENTED.len());
-//! ```
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -35,12 +15,34 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::event::{Event, EventType, json};
 
-/// An event's envelope, filled with plausible values; see the [module](self) for examples.
+/// An event's envelope under construction, filled with plausible values.
+///
+/// Each one starts with a fresh id, unique across threads and processes, so that tests
+/// which share a dedup store do not meet. Everything in it can be replaced or removed, also
+/// in ways the platform does not document: that is how a test shows what a handler does
+/// with an odd event.
+///
+/// ```
+/// use dataflow_webhooks::event::{EventPayload, EventType};
+/// use dataflow_webhooks::testing::Sample;
+///
+/// let event = Sample::of(EventType::PipelineRunCompleted).data("records_processed", 7).event();
+/// let EventPayload::PipelineRunCompleted(run) = &event.payload else { panic!("another type") };
+/// assert_eq!(run.records_processed, 7);
+///
+/// // The bytes of the body, as a sender would sign them.
+/// let body = Sample::of("pipeline.run.failed").id("evt_1").field("data.error", "disk full").body();
+/// assert!(body.starts_with(br#"{"id":"evt_1","type":"pipeline.run.failed","created_at":""#));
+///
+/// // One of each documented type.
+/// assert_eq!(Sample::all().count(), EventType::DOCUMENTED.len());
+/// ```
 ///
 /// A clone has the same id: it is the same event, delivered again.
 ///
-/// In the methods, a *path* names a member of the envelope: `id`, or `data.records_processed` for a member of a
-/// member. A member that is not there yet is added; what is not an object and has to hold a member becomes one.
+/// In the methods, a *path* names a member of the envelope: `id`, or
+/// `data.records_processed` for a member of a member. A member that is not there yet is
+/// added; what is not an object and has to hold a member becomes one.
 #[derive(Clone)]
 pub struct Sample {
     envelope: Node,
@@ -49,9 +51,9 @@ pub struct Sample {
 impl Sample {
     /// A sample of an event type, given as an [`EventType`] or by name.
     ///
-    /// `data` of `pipeline.run.completed` has the documented shape. `data` of the other documented types has every
-    /// field of the type's struct; `data` of any other type is an object with a `pipeline_id`. Times are the
-    /// present, in whole seconds.
+    /// `data` of `pipeline.run.completed` has the documented shape. `data` of the other
+    /// documented types has every field of the type's struct; `data` of any other type is
+    /// an object with a `pipeline_id`. Times are the present, in whole seconds.
     pub fn of(event_type: impl Into<EventType>) -> Self {
         let event_type = event_type.into();
         let now = now();
@@ -119,7 +121,8 @@ impl Sample {
         self
     }
 
-    /// Sets the member at `path` to any value: `.field("region", "eu")`, `.field("data", ())` for a null `data`.
+    /// Sets the member at `path` to any value: `.field("region", "eu")`, `.field("data",
+    /// ())` for a null `data`.
     ///
     /// # Panics
     ///
@@ -129,7 +132,8 @@ impl Sample {
         self
     }
 
-    /// Sets the member at `path` to a piece of JSON text, for values that Rust types cannot hold: `1e400`.
+    /// Sets the member at `path` to a piece of JSON text, for values that Rust types cannot
+    /// hold: `1e400`.
     ///
     /// # Panics
     ///
@@ -347,7 +351,8 @@ fn fresh_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
 
     let process = *PROCESS.get_or_init(|| {
-        // `RandomState` is seeded by the operating system. Process and time are there in case it is seeded badly.
+        // `RandomState` is seeded by the operating system. Process and time are there in
+        // case it is seeded badly.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         RandomState::new().hash_one((std::process::id(), since_epoch))
     });
