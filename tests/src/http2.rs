@@ -1,10 +1,13 @@
 //! A sender that speaks HTTP/2 with prior knowledge.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::rt::Executor;
@@ -17,7 +20,7 @@ use crate::sender::{Answer, Request};
 /// One HTTP/2 connection.
 #[derive(Debug)]
 pub struct Http2 {
-    requests: SendRequest<Full<Bytes>>,
+    requests: SendRequest<BoxBody<Bytes, Infallible>>,
     tasks: Tasks,
 }
 
@@ -46,14 +49,61 @@ impl Http2 {
         &mut self,
         request: &Request,
     ) -> impl Future<Output = hyper::Result<Answer>> + Send + 'static {
+        self.send_body(request, Full::new(request.body.clone()).boxed())
+    }
+
+    /// The same, without a word on how long the body is.
+    ///
+    /// # Panics
+    ///
+    /// When the request cannot be built.
+    pub fn send_undeclared(
+        &mut self,
+        request: &Request,
+    ) -> impl Future<Output = hyper::Result<Answer>> + Send + 'static {
+        let (frames, body) = Channel::new(1);
+        self.send_frames(frames, request.body.clone(), true);
+        self.send_body(request, body.boxed())
+    }
+
+    /// Sends so many bytes of the body, and then neither more nor its end.
+    ///
+    /// # Panics
+    ///
+    /// When the request cannot be built, or the body is shorter.
+    pub fn send_part(
+        &mut self,
+        request: &Request,
+        bytes: usize,
+    ) -> impl Future<Output = hyper::Result<Answer>> + Send + 'static {
+        let (frames, body) = Channel::new(1);
+        self.send_frames(frames, request.body.slice(..bytes), false);
+        self.send_body(request, body.boxed())
+    }
+
+    /// Gives one piece of a body, and ends it or leaves it open for as long as
+    /// the connection lives.
+    fn send_frames(&self, mut frames: Sender<Bytes, Infallible>, piece: Bytes, end: bool) {
+        self.tasks.execute(async move {
+            let _ = frames.send_data(piece).await;
+            if !end {
+                std::future::pending::<()>().await;
+            }
+        });
+    }
+
+    fn send_body(
+        &mut self,
+        request: &Request,
+        body: BoxBody<Bytes, Infallible>,
+    ) -> impl Future<Output = hyper::Result<Answer>> + Send + 'static {
         let mut builder = http::Request::builder()
             .method(request.method.as_str())
             .uri(format!("http://localhost{}", request.path));
         for (name, value) in &request.headers {
             builder = builder.header(name.as_str(), value.as_slice());
         }
-        let request = builder.body(Full::new(request.body.clone())).expect("a request");
-        let answering = self.requests.send_request(request);
+        let answering = self.requests.send_request(builder.body(body).expect("a request"));
         async move {
             let (head, body) = answering.await?.into_parts();
             let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();

@@ -2,8 +2,11 @@
 //! that writes HTTP/1.1 byte by byte, so that it can do what no client does.
 
 mod at_once;
+mod chance;
 mod files;
 mod http2;
+mod journal;
+mod peer;
 mod program;
 mod receiver;
 mod sender;
@@ -11,8 +14,11 @@ mod served;
 mod store;
 
 pub use at_once::{AtOnce, on_many_threads, on_one_thread};
+pub use chance::Chance;
 pub use files::allow_open_files;
 pub use http2::Http2;
+pub use journal::{Journal, JournalStore};
+pub use peer::{Peer, hex};
 pub use program::Program;
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};

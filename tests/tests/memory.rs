@@ -26,7 +26,7 @@ const READ_AHEAD: u64 = 64 * KIB;
 
 /// What is not for the sender to choose: pages of code run for the first time,
 /// and what an allocator holds beside what it was asked for.
-const SLACK: u64 = MIB / 2;
+const SLACK: u64 = MIB / 4;
 
 struct Receiver(Program);
 

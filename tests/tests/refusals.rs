@@ -194,6 +194,17 @@ async fn a_body_that_breaks_off_is_answered_400_where_anyone_can_still_read_it()
 }
 
 #[tokio::test]
+async fn a_sender_that_ends_inside_the_body_and_still_reads_is_answered_400() {
+    let served = served(endpoint()).await;
+    let (mut wire, request) = (served.connect().await, delivery("evt_1"));
+    wire.write(&request.head_bytes()).await.unwrap();
+    wire.write(&request.body[..100]).await.unwrap();
+    wire.finish().await.unwrap();
+    assert_eq!(wire.answer().await.unwrap().status, 400);
+    assert_refused(&served, RejectionKind::BodyLost);
+}
+
+#[tokio::test]
 async fn a_sender_that_is_gone_inside_the_body_leaves_nothing_behind_and_can_come_again() {
     let served = served(endpoint()).await;
     for reset in [false, true] {

@@ -109,7 +109,10 @@ async fn a_removed_key_stops_working_when_the_call_returns_under_load() {
     for round in 0..50 {
         let (old, new) = (round, round + 1);
         let keys = served.endpoint.keys();
-        keys.replace([key(new), key(old)]).unwrap();
+        // The key to be removed is the older one, or the newest.
+        let mut both = [key(new), key(old)];
+        both.rotate_left(round % 2);
+        keys.replace(both).unwrap();
         live.store(new, SeqCst);
         let mut in_flight = Vec::new();
         for n in 0..8 {

@@ -184,7 +184,8 @@ mod candidates {
 
     #[test]
     fn a_byte_that_is_no_hex_digit_does_not_match_anywhere() {
-        // Neighbours of the digits and letters in ASCII, and bytes that differ from a digit in one bit.
+        // Neighbours of the digits and letters in ASCII, and bytes that differ from a
+        // digit in one bit.
         for byte in [b'/', b':', b'@', b'G', b'`', b'g', b' ', 0x00, 0x10, 0x7f, 0xb0, 0xc1, 0xff] {
             for place in 0..64 {
                 let mut value = good().into_bytes();

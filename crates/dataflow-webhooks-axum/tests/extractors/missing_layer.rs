@@ -2,8 +2,6 @@
 //! not, and nothing passes.
 
 use std::error::Error as _;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::response::IntoResponse as _;
@@ -11,32 +9,6 @@ use axum::routing::post;
 use dataflow_webhooks_axum::{MissingLayer, Webhook, WebhookDelivery};
 
 use crate::support::{PATH, layer, read, sample, send, signed};
-
-/// What was logged on this thread while this lived.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn listen(&self) -> impl Drop + use<> {
-        let log = self.clone();
-        let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone());
-        tracing_subscriber::util::SubscriberInitExt::set_default(listener.finish())
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 async fn event(_: Webhook) -> &'static str {
     "must not run"
@@ -54,19 +26,6 @@ async fn without_the_layer_the_handler_does_not_run_and_the_answer_says_nothing(
         let (status, body) = read(send(app, signed(&sample().body())).await).await;
         assert_eq!((status, &*body), (500, "the delivery was not handled\n"));
     }
-}
-
-#[tokio::test]
-async fn without_the_layer_the_log_says_which_one_is_missing() {
-    let log = Log::default();
-    let listening = log.listen();
-    let app: Router = Router::new().route(PATH, post(event));
-    send(app, signed(&sample().body())).await;
-    drop(listening);
-    let lines = log.lines();
-    assert_eq!(lines.lines().count(), 1, "{lines}");
-    assert!(lines.contains("ERROR") && lines.contains("put WebhookLayer around"), "{lines}");
-    assert!(!lines.contains("whsec_"), "{lines}");
 }
 
 #[tokio::test]
@@ -107,4 +66,57 @@ async fn the_rejection_tells_an_operator_what_to_do_and_a_sender_nothing() {
     }
     let app: Router = Router::new().route(PATH, post(handle));
     assert_eq!(read(send(app, signed(&sample().body())).await).await, (200, "done".into()));
+}
+
+#[cfg(feature = "tracing")]
+mod log {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::routing::post;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
+    use super::event;
+    use crate::support::{PATH, sample, send, signed};
+
+    /// What was logged on this thread while this lived.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn lines(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+
+        fn listen(&self) -> impl Drop + use<> {
+            let log = self.clone();
+            let listener =
+                tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone());
+            listener.finish().set_default()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn without_the_layer_the_log_says_which_one_is_missing() {
+        let log = Log::default();
+        let listening = log.listen();
+        let app: Router = Router::new().route(PATH, post(event));
+        send(app, signed(&sample().body())).await;
+        drop(listening);
+        let lines = log.lines();
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        assert!(lines.contains("ERROR") && lines.contains("put WebhookLayer around"), "{lines}");
+        assert!(!lines.contains("whsec_"), "{lines}");
+    }
 }

@@ -84,10 +84,11 @@ async fn a_stream_of_pieces_passes() {
 }
 
 #[tokio::test]
-async fn trailers_are_not_part_of_what_is_signed() {
+async fn frames_that_are_no_data_are_not_part_of_what_is_signed() {
     let with_trailers = |body: &Bytes| {
         let trailers = HeaderMap::from_iter([(CONTENT_TYPE, "text/html".parse().unwrap())]);
-        let frames = [Frame::data(body.clone()), Frame::trailers(trailers)];
+        let (first, second) = (Frame::data(body.slice(..10)), Frame::data(body.slice(10..)));
+        let frames = [first, Frame::trailers(trailers.clone()), second, Frame::trailers(trailers)];
         Frames::<Infallible>::of(frames.map(Ok))
     };
     passes(request(&event()).map(with_trailers)).await;
