@@ -28,8 +28,8 @@ impl MissingLayer {
 
     /// What the sender reads: nothing about the mistake.
     #[must_use]
-    pub fn body_text(&self) -> &'static str {
-        Outcome::WrongEndpoint.answer().map_or("", |answer| answer.body())
+    pub const fn body_text(&self) -> &'static str {
+        Outcome::WrongEndpoint.answer().body()
     }
 }
 

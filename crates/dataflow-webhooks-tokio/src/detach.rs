@@ -23,14 +23,9 @@ impl<R: Reply, E> Ended<R, E> {
         Self { outcome, reply }
     }
 
-    /// One of the fixed answers; for an outcome that has none, the one to a
-    /// late handler.
+    /// The outcome's fixed answer.
     pub(crate) fn fixed(outcome: Outcome) -> Self {
-        let late = || Outcome::Late.answer();
-        match outcome.answer().or_else(late) {
-            Some(answer) => Self::new(outcome, Ok(R::fixed(answer, outcome))),
-            None => unreachable!("a late delivery has a fixed answer"),
-        }
+        Self::new(outcome, Ok(R::fixed(outcome.answer(), outcome)))
     }
 }
 

@@ -17,33 +17,21 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        kind: Kind<B>,
-    }
-}
-
-pin_project! {
-    #[project = KindProjection]
-    #[derive(Debug)]
-    enum Kind<B> {
-        Inner { #[pin] body: B },
-        Fixed { text: Full<Bytes> },
+        inner: Option<B>,
+        text: Full<Bytes>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) const fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
-    }
-
-    const fn fixed(text: Full<Bytes>) -> Self {
-        Self { kind: Kind::Fixed { text } }
+    pub(crate) fn inner(body: B) -> Self {
+        Self { inner: Some(body), text: Full::default() }
     }
 }
 
 /// Empty: what a time-out layer outside answers with.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self::fixed(Full::default())
+        Self { inner: None, text: Full::default() }
     }
 }
 
@@ -55,26 +43,19 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            KindProjection::Inner { body } => body.poll_frame(cx),
-            KindProjection::Fixed { text } => {
-                Pin::new(text).poll_frame(cx).map_err(|never| match never {})
-            }
+        let this = self.project();
+        match this.inner.as_pin_mut() {
+            Some(body) => body.poll_frame(cx),
+            None => Pin::new(this.text).poll_frame(cx).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
-            Kind::Fixed { text } => text.is_end_stream(),
-        }
+        self.inner.as_ref().map_or_else(|| self.text.is_end_stream(), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
-            Kind::Fixed { text } => text.size_hint(),
-        }
+        self.inner.as_ref().map_or_else(|| self.text.size_hint(), Body::size_hint)
     }
 }
 
@@ -111,7 +92,7 @@ pub(crate) fn refuse<B>(refusal: Refusal, version: Version) -> Response<Response
 
 fn fixed<B>(answer: Answer) -> Response<ResponseBody<B>> {
     let text = Full::new(Bytes::from_static(answer.body().as_bytes()));
-    let mut response = Response::new(ResponseBody::fixed(text));
+    let mut response = Response::new(ResponseBody { inner: None, text });
     // Core's statuses are all valid.
     *response.status_mut() =
         StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

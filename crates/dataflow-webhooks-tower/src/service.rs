@@ -1,7 +1,6 @@
 //! The service: converts types between `http` and the road of a delivery.
 
 use std::error::Error;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,6 +22,10 @@ use crate::body::WebhookBody;
 use crate::response::{HttpReply, ResponseBody, refuse};
 
 const SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_HEADER);
+
+/// The answer to come.
+pub type ResponseFuture<B, E> =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send>>;
 
 /// Lets verified deliveries through to the service inside. Made by
 /// [`WebhookLayer`](crate::WebhookLayer).
@@ -63,68 +66,46 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let arrived = Instant::now();
-        let (endpoint, inner) = (self.endpoint.clone(), self.inner.clone());
-        ResponseFuture(Box::pin(serve(endpoint, inner, request, arrived)))
-    }
-}
-
-async fn serve<S, B, ResBody>(
-    endpoint: Endpoint,
-    mut inner: S,
-    request: Request<B>,
-    arrived: Instant,
-) -> Result<Response<ResponseBody<ResBody>>, S::Error>
-where
-    S: Service<Request<WebhookBody>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    ResBody: Send + 'static,
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    let (mut parts, body) = request.into_parts();
-    if let Some(delivery) = parts.extensions.get::<Delivery>() {
-        // This layer is around already; see the crate's documentation.
-        if !delivery.came_through(&endpoint) {
-            return Ok(wrong_endpoint(&endpoint, delivery));
-        }
-        let body = WebhookBody::from(delivery.body().clone());
-        poll_fn(|cx| inner.poll_ready(cx)).await?;
-        let response = inner.call(Request::from_parts(parts, body)).await?;
-        return Ok(response.map(ResponseBody::inner));
-    }
-    let head = Head {
-        method: parts.method.as_str(),
-        signature_lines: parts.headers.get_all(SIGNATURE),
-        content_length: body.size_hint().exact(),
-        expects_continue: parts.headers.contains_key(EXPECT),
-        arrived,
-    };
-    let delivery = match receive(&endpoint, head, Chunks { body }).await {
-        Ok(delivery) => delivery,
-        Err(refusal) => return Ok(refuse(refusal, parts.version)),
-    };
-    let deadline = arrived + endpoint.limits().answer_within();
-    let ready = async move {
-        poll_fn(|cx| inner.poll_ready(cx)).await?;
-        Ok(inner)
-    };
-    let call = move |mut inner: S, delivery: Delivery| {
-        let body = WebhookBody::from(delivery.body().clone());
-        parts.extensions.insert(delivery);
-        let response = inner.call(Request::from_parts(parts, body));
-        async move { Ok(HttpReply(response.await?.map(ResponseBody::inner))) }
-    };
-    let work = handle(&endpoint, &delivery, deadline, ready, call);
-    Ok(Detach::new(&endpoint, &delivery, deadline, work, on_runtime).await?.0)
-}
-
-fn wrong_endpoint<B>(endpoint: &Endpoint, delivery: &Delivery) -> Response<ResponseBody<B>> {
-    let outcome = Outcome::WrongEndpoint;
-    endpoint.telemetry().answered(delivery, outcome, false);
-    match outcome.answer() {
-        Some(answer) => HttpReply::fixed(answer, outcome).0,
-        None => Response::default(),
+        let (endpoint, mut inner) = (self.endpoint.clone(), self.inner.clone());
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            if let Some(delivery) = parts.extensions.get::<Delivery>() {
+                // This layer is around already; see the crate's documentation.
+                if !delivery.came_through(&endpoint) {
+                    let outcome = Outcome::WrongEndpoint;
+                    endpoint.telemetry().answered(delivery, outcome, false);
+                    return Ok(HttpReply::fixed(outcome.answer(), outcome).0);
+                }
+                let body = WebhookBody::from(delivery.body().clone());
+                poll_fn(|cx| inner.poll_ready(cx)).await?;
+                let response = inner.call(Request::from_parts(parts, body)).await?;
+                return Ok(response.map(ResponseBody::inner));
+            }
+            let head = Head {
+                method: parts.method.as_str(),
+                signature_lines: parts.headers.get_all(SIGNATURE),
+                content_length: body.size_hint().exact(),
+                expects_continue: parts.headers.contains_key(EXPECT),
+                arrived,
+            };
+            let delivery = match receive(&endpoint, head, Chunks { body }).await {
+                Ok(delivery) => delivery,
+                Err(refusal) => return Ok(refuse(refusal, parts.version)),
+            };
+            let deadline = arrived + endpoint.limits().answer_within();
+            let ready = async move {
+                poll_fn(|cx| inner.poll_ready(cx)).await?;
+                Ok(inner)
+            };
+            let call = move |mut inner: S, delivery: Delivery| {
+                let body = WebhookBody::from(delivery.body().clone());
+                parts.extensions.insert(delivery);
+                let response = inner.call(Request::from_parts(parts, body));
+                async move { Ok(HttpReply(response.await?.map(ResponseBody::inner))) }
+            };
+            let work = handle(&endpoint, &delivery, deadline, ready, call);
+            Ok(Detach::new(&endpoint, &delivery, deadline, work, on_runtime).await?.0)
+        })
     }
 }
 
@@ -173,24 +154,4 @@ fn body_error(error: BoxError) -> BodyError {
         cause = error_here.source();
     }
     BodyError::Lost(error)
-}
-
-/// The answer to come.
-#[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<B, E>(Pin<Box<Answering<B, E>>>);
-
-type Answering<B, E> = dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send;
-
-impl<B, E> Future for ResponseFuture<B, E> {
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl<B, E> fmt::Debug for ResponseFuture<B, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
-    }
 }

@@ -115,19 +115,21 @@ impl Outcome {
         Self::WrongEndpoint,
     ];
 
-    /// The answer, where it is a fixed one: not when the handler's own stands,
-    /// and not when nobody is left to answer.
+    /// The fixed answer. Where a handler's own stands, or nobody is left to
+    /// answer, this is what would be said without it: 200 to what was handled,
+    /// and otherwise to try again.
     #[must_use]
-    pub const fn answer(self) -> Option<Answer> {
-        Some(match self {
-            Self::Handled | Self::Failed | Self::HungUp => return None,
+    pub const fn answer(self) -> Answer {
+        match self {
+            Self::Handled | Self::Duplicate => Answer::new(200, &[], "already handled\n"),
             Self::Panicked | Self::WrongEndpoint => {
                 Answer::new(500, &[], "the delivery was not handled\n")
             }
-            Self::Late | Self::InFlight | Self::StoreUnavailable => Answer::try_again(),
-            Self::Duplicate => Answer::new(200, &[], "already handled\n"),
+            Self::Failed | Self::HungUp | Self::Late | Self::InFlight | Self::StoreUnavailable => {
+                Answer::try_again()
+            }
             Self::Rejected(kind) => Answer::to_rejection(kind),
-        })
+        }
     }
 
     /// The name as it stands in logs and metric labels, in `snake_case`.

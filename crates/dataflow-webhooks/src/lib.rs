@@ -1,4 +1,4 @@
-//! Verify, deduplicate and decode the signed webhooks of DataFlow Platform.
+#![doc = include_str!("docs.md")]
 
 mod answer;
 pub mod dedup;

@@ -1,23 +1,20 @@
 //! Owns the store of a single process: a bounded table, first in, first out.
 
+mod table;
+
 use std::collections::hash_map::RandomState;
 use std::error::Error;
 use std::fmt;
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lru::LruCache;
-
+use self::table::{Claimed, Fingerprint, Nanos, State, Table, nanos};
 use super::{Claim, ClaimOutcome, DedupKey, DedupStore, Held, StoreFuture, Terms};
 
 /// 10 000 events an hour ("Rate Limits" in the platform's documentation) for 24 h, rounded up.
 const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(250_000).expect("it is not 0");
-
-/// How many expired records a claim drops at most: more than one, so that they grow fewer.
-const EXPIRED_PER_CLAIM: usize = 2;
 
 /// A store in the memory of this process.
 ///
@@ -26,8 +23,9 @@ const EXPIRED_PER_CLAIM: usize = 2;
 /// need a store that they share.
 ///
 /// **Size.** At most [`capacity`](Self::capacity) records, 250 000 unless told, about 100 bytes
-/// each however long the ids are: keys are kept as 128-bit hashes under secret random keys. Memory
-/// is taken as records come.
+/// each however long the ids are: keys are kept as 128-bit hashes under a secret random key. Memory
+/// is taken as records come. Once ten times the capacity and more has passed through, the table's
+/// index may be twice as large, which makes it about 140 bytes for each record, and no more.
 ///
 /// **When it is full**, the oldest record goes to make room, counted by
 /// [`evictions`](Self::evictions): an evicted event would run again. The age is that of a record's
@@ -59,15 +57,10 @@ pub struct MemoryStore {
 
 struct Shared {
     clock: Clock,
-    hashers: [RandomState; 2],
+    hasher: RandomState,
     capacity: NonZeroUsize,
-    evictions: AtomicU64,
     table: Mutex<Table>,
 }
-
-/// The records, the one claimed last in front. Of `lru` only the methods that do not reorder are
-/// used, except where a record is claimed anew or stands in the way of an eviction.
-type Table = LruCache<Fingerprint, Record, BuildHasherDefault<TakeFirstWord>>;
 
 impl MemoryStore {
     /// A store for 250 000 records: what the platform sends in a day at most.
@@ -98,11 +91,9 @@ impl MemoryStore {
         Self {
             shared: Arc::new(Shared {
                 clock,
-                hashers: [RandomState::new(), RandomState::new()],
+                hasher: RandomState::new(),
                 capacity,
-                evictions: AtomicU64::new(0),
-                // A bounded LruCache would drop claims in flight: the bound is kept here.
-                table: Mutex::new(LruCache::unbounded_with_hasher(BuildHasherDefault::default())),
+                table: Mutex::new(Table::new(capacity)),
             }),
         }
     }
@@ -130,7 +121,7 @@ impl MemoryStore {
     /// If this grows, duplicates may run: raise the capacity or shorten the retention.
     #[must_use]
     pub fn evictions(&self) -> u64 {
-        self.shared.evictions.load(Ordering::Relaxed)
+        self.shared.table().evictions()
     }
 }
 
@@ -158,31 +149,21 @@ impl DedupStore for MemoryStore {
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move {
-            Ok(self.shared.as_holder(claim, |record, now| {
-                let held = record.state == State::Claimed;
-                if held {
-                    record.change(State::Claimed, now, terms);
-                }
-                held
-            }))
-        })
+        Box::pin(async move { Ok(self.shared.change(claim, State::Claimed, terms)) })
     }
 
     fn commit<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(self.shared.settle(claim, State::Done, terms)) })
+        Box::pin(async move { Ok(self.shared.change(claim, State::Done, terms)) })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(self.shared.settle(claim, State::Released, terms)) })
+        Box::pin(async move { Ok(self.shared.change(claim, State::Released, terms)) })
     }
 
     fn forget<'a>(&'a self, key: &'a DedupKey) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let fingerprint = self.shared.fingerprint(key);
-            if let Some(record) = self.shared.table().peek_mut(&fingerprint) {
-                record.state = State::Released;
-            }
+            self.shared.table().forget(&fingerprint);
             Ok(())
         })
     }
@@ -190,96 +171,37 @@ impl DedupStore for MemoryStore {
 
 impl Shared {
     fn claim(&self, key: &DedupKey, terms: Terms) -> Result<ClaimOutcome, StoreFull> {
-        let now = self.clock.now();
         let fingerprint = self.fingerprint(key);
-        let mut table = self.table();
-
-        let epoch = match table.peek(&fingerprint).filter(|record| !record.is_expired(now)) {
-            None => 1,
-            Some(record) => match record.state {
-                State::Done => return Ok(ClaimOutcome::Done),
-                State::Claimed if !record.is_lapsed(now) => return Ok(ClaimOutcome::InFlight),
-                State::Claimed | State::Released => record.epoch.saturating_add(1),
-            },
-        };
-        drop_expired(&mut table, now);
-        if table.len() >= self.capacity.get() && !table.contains(&fingerprint) {
-            self.make_room(&mut table, now)?;
-        }
-        table.put(fingerprint, Record::claimed(epoch, now, terms));
-        drop(table);
-        Ok(ClaimOutcome::New(Claim::new(key.clone(), u64::from(epoch))))
-    }
-
-    fn settle(&self, claim: &Claim, end: State, terms: Terms) -> Held {
-        self.as_holder(claim, |record, now| {
-            if record.state == State::Claimed {
-                record.change(end, now, terms);
-            }
-            record.state == end
-        })
-    }
-
-    /// One step on the record that this claim holds or held last.
-    fn as_holder(&self, claim: &Claim, step: impl FnOnce(&mut Record, Nanos) -> bool) -> Held {
         let now = self.clock.now();
+        match self.table().claim(fingerprint, now, terms) {
+            Claimed::New { epoch } => {
+                Ok(ClaimOutcome::New(Claim::new(key.clone(), u64::from(epoch))))
+            }
+            Claimed::Done => Ok(ClaimOutcome::Done),
+            Claimed::InFlight => Ok(ClaimOutcome::InFlight),
+            Claimed::Full => Err(StoreFull { capacity: self.capacity }),
+        }
+    }
+
+    fn change(&self, claim: &Claim, state: State, terms: Terms) -> Held {
         let fingerprint = self.fingerprint(claim.key());
-        let mut table = self.table();
-        match table.peek_mut(&fingerprint) {
-            Some(record) if u64::from(record.epoch) == claim.epoch() && !record.is_expired(now) => {
-                Held::from(step(record, now))
-            }
-            _ => Held::No,
-        }
+        let now = self.clock.now();
+        Held::from(self.table().change(&fingerprint, claim.epoch(), state, now, terms))
     }
 
-    /// Drops the oldest record that is not a claim in flight.
-    ///
-    /// Those in the way go to the front, so the next eviction does not meet them again, and one
-    /// pass over the table is the bound.
-    fn make_room(&self, table: &mut Table, now: Nanos) -> Result<(), StoreFull> {
-        for _ in 0..table.len() {
-            let Some((&oldest, record)) = table.peek_lru() else {
-                break;
-            };
-            if record.is_in_flight(now) {
-                table.promote(&oldest);
-                continue;
-            }
-            if !record.is_expired(now) {
-                self.evictions.fetch_add(1, Ordering::Relaxed);
-            }
-            table.pop_lru();
-            return Ok(());
-        }
-        Err(StoreFull { capacity: self.capacity })
-    }
-
+    /// Two values of one keyed hash function: of the key, and of the key and one byte more.
     fn fingerprint(&self, key: &DedupKey) -> Fingerprint {
-        Fingerprint(self.hashers.each_ref().map(|hasher| hasher.hash_one(key)))
+        let mut hasher = self.hasher.build_hasher();
+        key.hash(&mut hasher);
+        let first = hasher.finish();
+        hasher.write_u8(0);
+        Fingerprint([first, hasher.finish()])
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing panics half-way through a change, so the table of a poisoned lock is whole.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The oldest records are the first to expire, if terms do not change: a look at the end will do.
-fn drop_expired(table: &mut Table, now: Nanos) {
-    for _ in 0..EXPIRED_PER_CLAIM {
-        match table.peek_lru() {
-            Some((_, record)) if record.is_expired(now) => table.pop_lru(),
-            _ => break,
-        };
-    }
-}
-
-/// Nanoseconds on the store's clock: 584 years of them, in half the space of a [`Duration`].
-type Nanos = u64;
-
-fn nanos(time: Duration) -> Nanos {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 enum Clock {
@@ -293,81 +215,6 @@ impl Clock {
             Self::Monotonic(origin) => origin.elapsed(),
             Self::Given(clock) => clock(),
         })
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Claimed,
-    Released,
-    Done,
-}
-
-/// 24 bytes. With the hash and two links it fills a 64-byte block of the allocator exactly.
-struct Record {
-    lease_until: Nanos,
-    expires_at: Nanos,
-    epoch: u32,
-    state: State,
-}
-
-const _: () = assert!(size_of::<Record>() + size_of::<Fingerprint>() <= 40);
-
-impl Record {
-    fn claimed(epoch: u32, now: Nanos, terms: Terms) -> Self {
-        let mut record = Self { lease_until: 0, expires_at: 0, epoch, state: State::Claimed };
-        record.change(State::Claimed, now, terms);
-        record
-    }
-
-    fn change(&mut self, state: State, now: Nanos, terms: Terms) {
-        self.state = state;
-        self.lease_until = now.saturating_add(nanos(terms.lease()));
-        self.expires_at = now.saturating_add(nanos(terms.retention()));
-    }
-
-    fn is_expired(&self, now: Nanos) -> bool {
-        self.expires_at <= now
-    }
-
-    fn is_lapsed(&self, now: Nanos) -> bool {
-        self.lease_until <= now
-    }
-
-    fn is_in_flight(&self, now: Nanos) -> bool {
-        self.state == State::Claimed && !self.is_lapsed(now) && !self.is_expired(now)
-    }
-}
-
-/// A key's two hashes. A sender who does not know the random keys of the hashers cannot aim for a
-/// collision, and by chance 250 000 ids have one with a probability of 1 in 10²⁸.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Fingerprint([u64; 2]);
-
-impl Hash for Fingerprint {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0[0]);
-    }
-}
-
-/// Takes a fingerprint's first word as it is: it is a hash already.
-#[derive(Default)]
-struct TakeFirstWord(u64);
-
-impl Hasher for TakeFirstWord {
-    fn write(&mut self, bytes: &[u8]) {
-        // Not called for fingerprints; correct for anything else.
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

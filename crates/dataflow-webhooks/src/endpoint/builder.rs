@@ -191,8 +191,9 @@ impl EndpointBuilder {
             (Dedup::Store(_), OnStoreFailure::ProcessAnyway) => Some(MemoryStore::new()),
             _ => None,
         };
+        let memory = matches!(self.dedup, Dedup::Memory).then(MemoryStore::new);
         let store = match self.dedup {
-            Dedup::Memory => Some(Arc::new(MemoryStore::new()) as Arc<dyn DedupStore>),
+            Dedup::Memory => memory.clone().map(|store| Arc::new(store) as Arc<dyn DedupStore>),
             Dedup::Store(store) => Some(store),
             Dedup::Without => None,
         };
@@ -207,6 +208,7 @@ impl EndpointBuilder {
                 clock: self.clock,
                 store,
                 stand_in,
+                memory,
                 limits,
                 budget: self.budget,
                 gate: Gate::default(),

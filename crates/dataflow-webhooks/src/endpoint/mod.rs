@@ -51,6 +51,8 @@ struct Shared {
     store: Option<Arc<dyn DedupStore>>,
     /// What dedups while the store is away, where the user asked for that.
     stand_in: Option<MemoryStore>,
+    /// The store once more, where it is the default one: for its counts.
+    memory: Option<MemoryStore>,
     limits: Limits,
     budget: UnverifiedBudget,
     gate: gate::Gate,
@@ -169,6 +171,8 @@ impl Endpoint {
         counts.running = self.shared.gate.running();
         counts.pending_commits = self.shared.gate.pending();
         counts.unverified_bytes = self.shared.budget.held();
+        let memories = self.shared.memory.iter().chain(&self.shared.stand_in);
+        counts.evictions = memories.map(MemoryStore::evictions).sum();
         counts
     }
 

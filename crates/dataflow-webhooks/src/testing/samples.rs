@@ -1,24 +1,4 @@
 //! A realistic sample of each documented event type, for tests of handlers.
-//!
-//! A [`Sample`] is an envelope under construction. Each one starts with a fresh id, unique across threads and
-//! processes, so that tests which share a dedup store do not meet. Everything in it can be replaced or removed, also
-//! in ways the platform does not document: that is how a test shows what a handler does with an odd event.
-//!
-//! ```
-//! use dataflow_webhooks::event::{EventPayload, EventType};
-//! use dataflow_webhooks::testing::Sample;
-//!
-//! let event = Sample::of(EventType::PipelineRunCompleted).data("records_processed", 7).event();
-//! let EventPayload::PipelineRunCompleted(run) = &event.payload else { panic!("another type") };
-//! assert_eq!(run.records_processed, 7);
-//!
-//! // The bytes of the body, as a sender would sign them.
-//! let body = Sample::of("pipeline.run.failed").id("evt_1").field("data.error", "disk full").body();
-//! assert!(body.starts_with(br#"{"id":"evt_1","type":"pipeline.run.failed","created_at":""#));
-//!
-//! // One of each documented type.
-//! assert_eq!(Sample::all().count(), EventType::DOCUMENTED.len());
-//! ```
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -35,7 +15,26 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::event::{Event, EventType, json};
 
-/// An event's envelope, filled with plausible values; see the [module](self) for examples.
+/// An event's envelope under construction, filled with plausible values.
+///
+/// Each one starts with a fresh id, unique across threads and processes, so that tests which share a dedup store do not meet. Everything in it can be replaced or removed, also
+/// in ways the platform does not document: that is how a test shows what a handler does with an odd event.
+///
+/// ```
+/// use dataflow_webhooks::event::{EventPayload, EventType};
+/// use dataflow_webhooks::testing::Sample;
+///
+/// let event = Sample::of(EventType::PipelineRunCompleted).data("records_processed", 7).event();
+/// let EventPayload::PipelineRunCompleted(run) = &event.payload else { panic!("another type") };
+/// assert_eq!(run.records_processed, 7);
+///
+/// // The bytes of the body, as a sender would sign them.
+/// let body = Sample::of("pipeline.run.failed").id("evt_1").field("data.error", "disk full").body();
+/// assert!(body.starts_with(br#"{"id":"evt_1","type":"pipeline.run.failed","created_at":""#));
+///
+/// // One of each documented type.
+/// assert_eq!(Sample::all().count(), EventType::DOCUMENTED.len());
+/// ```
 ///
 /// A clone has the same id: it is the same event, delivered again.
 ///

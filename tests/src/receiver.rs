@@ -1,0 +1,110 @@
+//! An axum application under hyper on a loopback port, and what its handler saw.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use dataflow_webhooks::{Endpoint, EndpointBuilder, KeyRing, Secret};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The signing secret of every test.
+pub const SECRET: &str = "whsec_tests_1a2b3c4d5e6f7g8h9i0j";
+
+/// [`SECRET`], validated.
+///
+/// # Panics
+///
+/// Never: the secret is a good one.
+#[must_use]
+pub fn secret() -> Secret {
+    Secret::new(SECRET).expect("a good secret")
+}
+
+/// An endpoint with the secret of the tests and every default.
+pub fn endpoint() -> EndpointBuilder {
+    Endpoint::builder(KeyRing::new(secret()))
+}
+
+/// How often a handler ran for each event: begun and ended.
+#[derive(Debug, Clone, Default)]
+pub struct Runs(Arc<Mutex<HashMap<String, (usize, usize)>>>);
+
+impl Runs {
+    /// A handler began with this event.
+    pub fn begin(&self, id: &str) {
+        self.at(id, |runs| runs.0 += 1);
+    }
+
+    /// A handler reached its own end with this event.
+    pub fn end(&self, id: &str) {
+        self.at(id, |runs| runs.1 += 1);
+    }
+
+    /// How often it began with this event.
+    #[must_use]
+    pub fn begun(&self, id: &str) -> usize {
+        self.at(id, |runs| runs.0)
+    }
+
+    /// How often it reached its end with this event.
+    #[must_use]
+    pub fn ended(&self, id: &str) -> usize {
+        self.at(id, |runs| runs.1)
+    }
+
+    fn at<T>(&self, id: &str, look: impl FnOnce(&mut (usize, usize)) -> T) -> T {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        look(runs.entry(id.to_owned()).or_default())
+    }
+}
+
+/// A server that is up until this is dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Serves an application, HTTP/1 and HTTP/2, on a free loopback port. As the
+    /// documentation advises, it reads at most 64 KiB ahead on a connection.
+    ///
+    /// # Panics
+    ///
+    /// When there is no free port.
+    pub async fn start(app: Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let accepting = tokio::spawn(async move {
+            let mut server = auto::Builder::new(TokioExecutor::new());
+            server.http1().timer(TokioTimer::new()).max_buf_size(64 * 1024);
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
+                let service = TowerToHyperService::new(app.clone());
+                let server = server.clone();
+                tokio::spawn(async move {
+                    // A broken connection is what many of the tests are about.
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { address, accepting }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
