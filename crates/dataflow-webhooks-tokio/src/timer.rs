@@ -1,12 +1,13 @@
 //! Time-outs that cost nothing while nothing waits.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// An alarm that makes its timer at the second `Pending`.
@@ -49,21 +50,39 @@ impl Alarm {
     }
 }
 
-/// What `work` comes to, unless the alarm rings first. `work` is asked first.
-pub(crate) async fn unless<F: Future + ?Sized>(
-    mut work: Pin<&mut F>,
-    mut alarm: Alarm,
-) -> Option<F::Output> {
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => alarm.poll(cx).map(|()| None),
-    })
-    .await
+pin_project! {
+    /// What `work` comes to, unless the alarm rings first. `work` is asked first.
+    ///
+    /// A struct, as all combinators here: an `async fn` would hold `work` twice,
+    /// and each one around it would double that again.
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct Unless<F> {
+        #[pin]
+        work: F,
+        alarm: Alarm,
+    }
+}
+
+impl<F: Future> Future for Unless<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let this = self.project();
+        match this.work.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => this.alarm.poll(cx).map(|()| None),
+        }
+    }
+}
+
+/// What `work` comes to, unless the alarm rings first.
+pub(crate) fn unless<F: Future>(work: F, alarm: Alarm) -> Unless<F> {
+    Unless { work, alarm }
 }
 
 /// What `work` comes to within this time.
-pub(crate) async fn within<F: Future>(time: Duration, work: F) -> Option<F::Output> {
-    unless(pin!(work), Alarm::after(time)).await
+pub(crate) fn within<F: Future>(time: Duration, work: F) -> Unless<F> {
+    unless(work, Alarm::after(time))
 }
 
 /// A panic, caught.
@@ -86,10 +105,26 @@ pub(crate) fn poll_guarded<F: Future + ?Sized>(
     }
 }
 
+pin_project! {
+    /// Runs `work` to its end or its panic.
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct Guarded<F> {
+        #[pin]
+        work: F,
+    }
+}
+
+impl<F: Future> Future for Guarded<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        poll_guarded(self.project().work, cx)
+    }
+}
+
 /// Runs `work` to its end or its panic.
-pub(crate) async fn guarded<F: Future>(work: F) -> Result<F::Output, Panicked> {
-    let mut work = pin!(work);
-    poll_fn(|cx| poll_guarded(work.as_mut(), cx)).await
+pub(crate) fn guarded<F: Future>(work: F) -> Guarded<F> {
+    Guarded { work }
 }
 
 /// Drops what a panic carried, which may panic in its turn.
