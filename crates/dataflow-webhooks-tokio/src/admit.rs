@@ -21,8 +21,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long before the deadline a duplicate in waiting asks for the last time,
-/// so that its answer is its own and not "late".
-const LAST_ASK: Duration = Duration::from_millis(30);
+/// and a commit is no longer waited for, so that the answer is their own and
+/// not "late".
+pub(crate) const LAST_ASK: Duration = Duration::from_millis(30);
 
 /// A delivery that may run now.
 pub(crate) struct Admission {
@@ -113,13 +114,15 @@ pub(crate) async fn admit(
         let mut answer = claim(endpoint, holder, &key).await;
         if answer.is_err() && endpoint.stand_in().is_some() {
             holder = Holder::StandIn;
-            endpoint.telemetry().processed_anyway(delivery);
             answer = claim(endpoint, holder, &key).await;
         }
         match answer {
             Ok(ClaimOutcome::New(claim)) => {
                 let lease = Lease { claim, holder };
                 if Instant::now() < deadline {
+                    if let Holder::StandIn = holder {
+                        endpoint.telemetry().processed_anyway(delivery);
+                    }
                     return Ok(Admission { permit, lease: Some(lease) });
                 }
                 // The sender has been told to come again: leave it the event.

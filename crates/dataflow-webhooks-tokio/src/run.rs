@@ -1,6 +1,6 @@
 //! The work of one delivery: claim, handler, settlement, as one future.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::Reply;
 use crate::admit::{Admission, Lease, STORE_CALL, admit, call_store};
 use crate::detach::Ended;
 use crate::settle::settle;
-use crate::timer::{Alarm, Panicked, guarded, unless};
+use crate::timer::{Alarm, Panicked, guarded, poll_guarded, unless};
 
 /// The pause before a renewal that the store did not answer is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
@@ -41,12 +41,15 @@ where
 {
     let (endpoint, delivery) = (endpoint.clone(), delivery.clone());
     async move {
-        let service = match guarded(ready).await {
-            Ok(Ok(service)) => service,
-            Ok(Err(error)) => return Ended::new(Outcome::Failed, Err(error)),
-            Err(Panicked) => return Ended::fixed(Outcome::Panicked),
+        // Let go at the deadline: nothing is claimed yet, the sender comes again,
+        // and no place among the running handlers bounds how many wait here.
+        let service = match unless(pin!(guarded(ready)), Alarm::at(deadline)).await {
+            Some(Ok(Ok(service))) => service,
+            Some(Ok(Err(error))) => return Ended::new(Outcome::Failed, Err(error)),
+            Some(Err(Panicked)) => return Ended::fixed(Outcome::Panicked),
+            None => return Ended::fixed(Outcome::Late),
         };
-        let admission = match admit(&endpoint, &delivery, deadline).await {
+        let mut admission = match admit(&endpoint, &delivery, deadline).await {
             Ok(admission) => admission,
             Err(outcome) => return Ended::fixed(outcome),
         };
@@ -57,7 +60,12 @@ where
         let given = delivery.clone();
         // `call` itself may panic, so it is called where a panic is caught.
         let handler = async move { call(service, given).await };
-        let end = attend(&endpoint, &delivery, &admission, handler).await;
+        let end = {
+            // A handler that is cut off may panic while it is dropped.
+            let mut attended = pin!(attend(&endpoint, &delivery, &mut admission, handler));
+            let end = poll_fn(|cx| poll_guarded(attended.as_mut(), cx)).await;
+            end.unwrap_or(End::Panicked)
+        };
         let (end, verdict, ended) = judge(end);
         endpoint.telemetry().handler_ended(&delivery, end);
         settle(&endpoint, &delivery, admission, verdict, deadline).await;
@@ -92,36 +100,37 @@ fn judge<R: Reply, E>(end: End<R, E>) -> (HandlerEnd, Verdict, Ended<R, E>) {
 }
 
 /// Runs the handler to its end, to its panic, or to the longest run, and renews
-/// its lease at each third meanwhile.
+/// its lease at each third meanwhile. A lease that is lost is taken out of the
+/// admission: there is nothing left to settle.
 async fn attend<R, E>(
     endpoint: &Endpoint,
     delivery: &Delivery,
-    admission: &Admission,
+    admission: &mut Admission,
     handler: impl Future<Output = Result<R, E>>,
 ) -> End<R, E> {
     let mut handler = pin!(guarded(handler));
     let third = endpoint.limits().terms().lease() / 3;
     let started = Instant::now();
     let cut_off = started + endpoint.limits().longest_run();
-    let mut lease = admission.lease.as_ref();
     let mut next = started + third;
     loop {
-        let alarm = if lease.is_some() { next.min(cut_off) } else { cut_off };
+        let alarm = if admission.lease.is_some() { next.min(cut_off) } else { cut_off };
         if let Some(end) = unless(handler.as_mut(), Alarm::at(alarm)).await {
             return ended(end);
         }
         if Instant::now() >= cut_off {
             return End::CutOff;
         }
-        let Some(held) = lease else { continue };
+        let Some(held) = &admission.lease else { continue };
         // The handler goes on while the store answers.
-        match beside(handler.as_mut(), renew(endpoint, held)).await {
+        let renewal = beside(handler.as_mut(), renew(endpoint, held)).await;
+        match renewal {
             Beside::Handler(end) => return ended(end),
             Beside::Other(Renewal::Renewed) => next = Instant::now() + third,
             Beside::Other(Renewal::Failed) => next = Instant::now() + RENEW_AGAIN.min(third),
             Beside::Other(Renewal::Lost) => {
                 endpoint.telemetry().lease_lost(delivery, StoreOperation::Renew);
-                lease = None;
+                admission.lease = None;
             }
         }
     }
@@ -164,7 +173,7 @@ async fn beside<A: Future, B: Future>(
     other: B,
 ) -> Beside<A::Output, B::Output> {
     let mut other = pin!(other);
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         if let std::task::Poll::Ready(end) = handler.as_mut().poll(cx) {
             return std::task::Poll::Ready(Beside::Handler(end));
         }

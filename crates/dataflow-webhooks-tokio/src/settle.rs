@@ -8,7 +8,7 @@ use dataflow_webhooks::{Delivery, Endpoint, PendingCommit, StoreOperation, Verdi
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::admit::{Admission, Lease, STORE_CALL, StoreFailure, call_store};
+use crate::admit::{Admission, LAST_ASK, Lease, STORE_CALL, StoreFailure, call_store};
 
 /// The pause before a failed settlement is tried again: doubled each time, from
 /// the first to the longest.
@@ -26,7 +26,7 @@ pub(crate) async fn settle(
 ) {
     let Admission { permit, lease } = admission;
     let Some(lease) = lease else { return };
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = (deadline - LAST_ASK).saturating_duration_since(Instant::now());
     // With nobody waiting any more, the store has the time it usually has.
     let time = if left.is_zero() { STORE_CALL } else { left.min(STORE_CALL) };
     match attempt(endpoint, &lease, verdict, time).await {
@@ -84,6 +84,7 @@ async fn settle_later(
     };
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut is_held = true;
     while started.elapsed() < patience {
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -94,8 +95,8 @@ async fn settle_later(
             }
             Err(failure) => endpoint.telemetry().store_failed(verdict.into(), &failure),
         }
-        if verdict == Verdict::Commit {
-            keep(&endpoint, &delivery, &lease).await;
+        if verdict == Verdict::Commit && is_held {
+            is_held = keep(&endpoint, &lease).await;
         }
     }
     drop(pending);
@@ -103,14 +104,19 @@ async fn settle_later(
 
 /// Renews the lease of an event that is done but not recorded as such, for a
 /// store that refuses only commits: a duplicate then finds it in flight.
-async fn keep(endpoint: &Endpoint, delivery: &Delivery, lease: &Lease) {
-    let Some(store) = lease.store(endpoint) else { return };
+///
+/// Says whether there is still something to renew. A refusal does not tell a
+/// lease that was lost from a commit that happened unheard of; the next try of
+/// the commit will.
+async fn keep(endpoint: &Endpoint, lease: &Lease) -> bool {
+    let Some(store) = lease.store(endpoint) else { return false };
     let terms = endpoint.limits().terms();
-    let renewal = call_store(STORE_CALL, || store.renew(&lease.claim, terms)).await;
-    match renewal {
-        Ok(Held::Yes) => {}
-        Ok(Held::No) => note(endpoint, delivery, Verdict::Commit, Held::No),
-        Err(failure) => endpoint.telemetry().store_failed(StoreOperation::Renew, &failure),
+    match call_store(STORE_CALL, || store.renew(&lease.claim, terms)).await {
+        Ok(held) => held == Held::Yes,
+        Err(failure) => {
+            endpoint.telemetry().store_failed(StoreOperation::Renew, &failure);
+            true
+        }
     }
 }
 

@@ -1,0 +1,16 @@
+//! The road of a delivery, seen from an adapter: no sockets, and the clock
+//! paused wherever time matters.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admission;
+mod bodies;
+mod draining;
+mod duplicates;
+mod hung_up;
+mod late;
+mod leases;
+mod panics;
+mod settlement;
+mod spawning;

@@ -1,0 +1,6 @@
+//! What the tests of the road share: an adapter of the smallest kind, a store
+//! that fails on demand, a body that comes as it is told to.
+
+pub(crate) mod body;
+pub(crate) mod scene;
+pub(crate) mod store;
