@@ -28,6 +28,7 @@ pub(crate) const LAST_ASK: Duration = Duration::from_millis(30);
 /// A delivery that may run now.
 pub(crate) struct Admission {
     pub(crate) permit: RunPermit,
+    pub(crate) since: Instant,
     /// `None` without deduplication.
     pub(crate) lease: Option<Lease>,
 }
@@ -101,7 +102,7 @@ pub(crate) async fn admit(
 ) -> Result<Admission, Outcome> {
     if endpoint.store().is_none() {
         let permit = enter(endpoint)?;
-        return Ok(Admission { permit, lease: None });
+        return Ok(Admission { permit, since: Instant::now(), lease: None });
     }
     let key = delivery.dedup_key();
     let last_ask = deadline - LAST_ASK;
@@ -119,11 +120,12 @@ pub(crate) async fn admit(
         match answer {
             Ok(ClaimOutcome::New(claim)) => {
                 let lease = Lease { claim, holder };
-                if Instant::now() < deadline {
+                let now = Instant::now();
+                if now < deadline {
                     if let Holder::StandIn = holder {
                         endpoint.telemetry().processed_anyway(delivery);
                     }
-                    return Ok(Admission { permit, lease: Some(lease) });
+                    return Ok(Admission { permit, since: now, lease: Some(lease) });
                 }
                 // The sender has been told to come again: leave it the event.
                 give_back(endpoint, delivery, &lease).await;

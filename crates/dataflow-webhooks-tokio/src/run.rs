@@ -12,7 +12,7 @@ use crate::Reply;
 use crate::admit::{Admission, Lease, STORE_CALL, admit, call_store};
 use crate::detach::Ended;
 use crate::settle::settle;
-use crate::timer::{Alarm, Panicked, guarded, poll_guarded, unless};
+use crate::timer::{Alarm, Guarded, Panicked, guarded, unless};
 
 /// The pause before a renewal that the store did not answer is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ where
     async move {
         // Let go at the deadline: nothing is claimed yet, the sender comes again,
         // and no place among the running handlers bounds how many wait here.
-        let service = match unless(pin!(guarded(ready)), Alarm::at(deadline)).await {
+        let service = match unless(guarded(ready), Alarm::at(deadline)).await {
             Some(Ok(Ok(service))) => service,
             Some(Ok(Err(error))) => return Ended::new(Outcome::Failed, Err(error)),
             Some(Err(Panicked)) => return Ended::fixed(Outcome::Panicked),
@@ -57,14 +57,16 @@ where
             Some(lease) => delivery.with_claim(lease.claim.clone()),
             None => delivery,
         };
-        let given = delivery.clone();
-        // `call` itself may panic, so it is called where a panic is caught.
-        let handler = async move { call(service, given).await };
         let end = {
-            // A handler that is cut off may panic while it is dropped.
-            let mut attended = pin!(attend(&endpoint, &delivery, &mut admission, handler));
-            let end = poll_fn(|cx| poll_guarded(attended.as_mut(), cx)).await;
-            end.unwrap_or(End::Panicked)
+            let mut handler = pin!(Guarded::vacant());
+            let mut end = match handler.as_mut().start(|| call(service, delivery.clone())) {
+                Ok(()) => attend(&endpoint, &delivery, &mut admission, handler.as_mut()).await,
+                Err(Panicked) => End::Panicked,
+            };
+            if handler.vacate().is_err() {
+                end = End::Panicked;
+            }
+            end
         };
         let (end, verdict, ended) = judge(end);
         endpoint.telemetry().handler_ended(&delivery, end);
@@ -106,11 +108,10 @@ async fn attend<R, E>(
     endpoint: &Endpoint,
     delivery: &Delivery,
     admission: &mut Admission,
-    handler: impl Future<Output = Result<R, E>>,
+    mut handler: Pin<&mut Guarded<impl Future<Output = Result<R, E>>>>,
 ) -> End<R, E> {
-    let mut handler = pin!(guarded(handler));
     let third = endpoint.limits().terms().lease() / 3;
-    let started = Instant::now();
+    let started = admission.since;
     let cut_off = started + endpoint.limits().longest_run();
     let mut next = started + third;
     loop {
@@ -122,8 +123,9 @@ async fn attend<R, E>(
             return End::CutOff;
         }
         let Some(held) = &admission.lease else { continue };
-        // The handler goes on while the store answers.
-        let renewal = beside(handler.as_mut(), renew(endpoint, held)).await;
+        // The handler goes on while the store answers. Boxed, for it is rare and
+        // would take its room in the work of every delivery.
+        let renewal = beside(handler.as_mut(), Box::pin(renew(endpoint, held))).await;
         match renewal {
             Beside::Handler(end) => return ended(end),
             Beside::Other(Renewal::Renewed) => next = Instant::now() + third,
@@ -170,9 +172,8 @@ enum Beside<A, B> {
 /// Polls the handler and one other thing, until either is done.
 async fn beside<A: Future, B: Future>(
     mut handler: Pin<&mut A>,
-    other: B,
+    mut other: Pin<Box<B>>,
 ) -> Beside<A::Output, B::Output> {
-    let mut other = pin!(other);
     poll_fn(|cx| {
         if let std::task::Poll::Ready(end) = handler.as_mut().poll(cx) {
             return std::task::Poll::Ready(Beside::Handler(end));

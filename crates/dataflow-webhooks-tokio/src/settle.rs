@@ -24,7 +24,7 @@ pub(crate) async fn settle(
     verdict: Verdict,
     deadline: Instant,
 ) {
-    let Admission { permit, lease } = admission;
+    let Admission { permit, lease, .. } = admission;
     let Some(lease) = lease else { return };
     let left = (deadline - LAST_ASK).saturating_duration_since(Instant::now());
     // With nobody waiting any more, the store has the time it usually has.

@@ -94,23 +94,48 @@ pub(crate) fn poll_guarded<F: Future + ?Sized>(
     work: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, Panicked>> {
-    // Nothing of the future is looked at after a panic, so no broken state can
-    // be observed.
-    match catch_unwind(AssertUnwindSafe(|| work.poll(cx))) {
+    match caught(|| work.poll(cx)) {
         Ok(poll) => poll.map(Ok),
-        Err(panic) => {
-            discard(panic);
-            Poll::Ready(Err(Panicked))
-        }
+        Err(panicked) => Poll::Ready(Err(panicked)),
     }
 }
 
+/// Does one thing, and turns a panic into a value.
+fn caught<T>(step: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // Nothing that the step had in its hands is looked at after a panic, so no
+    // broken state can be observed.
+    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
+        discard(panic);
+        Panicked
+    })
+}
+
 pin_project! {
-    /// Runs `work` to its end or its panic.
+    /// A place for one piece of work, all of whose panics are caught: while it is
+    /// made, polled, dropped.
     #[must_use = "futures do nothing unless polled"]
     pub(crate) struct Guarded<F> {
         #[pin]
-        work: F,
+        work: Option<F>,
+    }
+}
+
+impl<F> Guarded<F> {
+    /// A place without work as yet.
+    pub(crate) fn vacant() -> Self {
+        Self { work: None }
+    }
+
+    /// Puts in what `make` makes.
+    pub(crate) fn start(self: Pin<&mut Self>, make: impl FnOnce() -> F) -> Result<(), Panicked> {
+        let work = caught(make)?;
+        self.project().work.set(Some(work));
+        Ok(())
+    }
+
+    /// Drops the work, finished or not.
+    pub(crate) fn vacate(self: Pin<&mut Self>) -> Result<(), Panicked> {
+        caught(|| self.project().work.set(None))
     }
 }
 
@@ -118,13 +143,16 @@ impl<F: Future> Future for Guarded<F> {
     type Output = Result<F::Output, Panicked>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_guarded(self.project().work, cx)
+        match self.project().work.as_pin_mut() {
+            Some(work) => poll_guarded(work, cx),
+            None => Poll::Ready(Err(Panicked)),
+        }
     }
 }
 
 /// Runs `work` to its end or its panic.
 pub(crate) fn guarded<F: Future>(work: F) -> Guarded<F> {
-    Guarded { work }
+    Guarded { work: Some(work) }
 }
 
 /// Drops what a panic carried, which may panic in its turn.
