@@ -9,9 +9,10 @@ use dataflow_webhooks::{Delivery, Endpoint, HandlerEnd, Outcome, StoreOperation,
 use tokio::time::Instant;
 
 use crate::Reply;
-use crate::admit::{Admission, Lease, STORE_CALL, admit, call_store};
+use crate::admit::{Admission, LAST_ASK, Lease, admit};
 use crate::detach::Ended;
-use crate::settle::settle;
+use crate::settle::{attempt, conclude};
+use crate::store::call_store;
 use crate::timer::{Alarm, Guarded, Panicked, guarded, unless};
 
 /// The pause before a renewal that the store did not answer is tried again.
@@ -39,7 +40,7 @@ where
     Run: Future<Output = Result<R, E>>,
     R: Reply,
 {
-    let (endpoint, delivery) = (endpoint.clone(), delivery.clone());
+    let (endpoint, mut delivery) = (endpoint.clone(), delivery.clone());
     async move {
         // Let go at the deadline: nothing is claimed yet, the sender comes again,
         // and no place among the running handlers bounds how many wait here.
@@ -53,10 +54,9 @@ where
             Ok(admission) => admission,
             Err(outcome) => return Ended::fixed(outcome),
         };
-        let delivery = match &admission.lease {
-            Some(lease) => delivery.with_claim(lease.claim.clone()),
-            None => delivery,
-        };
+        if let Some(lease) = &admission.lease {
+            delivery = delivery.with_claim(lease.claim.clone());
+        }
         let end = {
             let mut handler = pin!(Guarded::vacant());
             let mut end = match handler.as_mut().start(|| call(service, delivery.clone())) {
@@ -70,7 +70,10 @@ where
         };
         let (end, verdict, ended) = judge(end);
         endpoint.telemetry().handler_ended(&delivery, end);
-        settle(&endpoint, &delivery, admission, verdict, deadline).await;
+        if let Some(lease) = &admission.lease {
+            let tried = attempt(&endpoint, lease, verdict, Some(deadline - LAST_ASK)).await;
+            conclude(endpoint, delivery, admission, verdict, tried);
+        }
         ended
     }
 }
@@ -154,7 +157,7 @@ enum Renewal {
 async fn renew(endpoint: &Endpoint, lease: &Lease) -> Renewal {
     let Some(store) = lease.store(endpoint) else { return Renewal::Lost };
     let terms = endpoint.limits().terms();
-    match call_store(STORE_CALL, || store.renew(&lease.claim, terms)).await {
+    match call_store(None, || store.renew(&lease.claim, terms)).await {
         Ok(Held::Yes) => Renewal::Renewed,
         Ok(Held::No) => Renewal::Lost,
         Err(failure) => {

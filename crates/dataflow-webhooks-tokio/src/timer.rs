@@ -16,7 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// most handlers and stores are ready at the first or second poll. So the first
 /// poll only asks to be polled again at once; the second one makes the timer.
 pub(crate) enum Alarm {
-    After(Duration),
+    /// The second one only if it is still to come at the first poll.
+    After(Duration, Option<Instant>),
     At(Instant),
     Nudged(Instant),
     Armed(Pin<Box<Sleep>>),
@@ -28,14 +29,20 @@ impl Alarm {
         Self::At(moment)
     }
 
-    /// Rings this long after the first poll.
-    pub(crate) fn after(time: Duration) -> Self {
-        Self::After(time)
+    /// Rings this long after the first poll; or at `latest`, if that is sooner and
+    /// still to come then.
+    pub(crate) fn after(time: Duration, latest: Option<Instant>) -> Self {
+        Self::After(time, latest)
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::After(time) => *self = Self::Nudged(Instant::now() + *time),
+            Self::After(time, latest) => {
+                let now = Instant::now();
+                let moment = now + *time;
+                let latest = latest.filter(|latest| *latest > now).unwrap_or(moment);
+                *self = Self::Nudged(moment.min(latest));
+            }
             Self::At(moment) => *self = Self::Nudged(*moment),
             Self::Nudged(moment) => {
                 let mut sleep = Box::pin(sleep_until(*moment));
@@ -82,7 +89,7 @@ pub(crate) fn unless<F: Future>(work: F, alarm: Alarm) -> Unless<F> {
 
 /// What `work` comes to within this time.
 pub(crate) fn within<F: Future>(time: Duration, work: F) -> Unless<F> {
-    unless(work, Alarm::after(time))
+    unless(work, Alarm::after(time, None))
 }
 
 /// A panic, caught.
@@ -153,6 +160,12 @@ impl<F: Future> Future for Guarded<F> {
 /// Runs `work` to its end or its panic.
 pub(crate) fn guarded<F: Future>(work: F) -> Guarded<F> {
     Guarded { work: Some(work) }
+}
+
+/// Runs what `make` makes, now, to its end or its panic.
+pub(crate) fn guarded_from<F: Future>(make: impl FnOnce() -> F) -> Guarded<F> {
+    // Polled without work, it says that there was a panic.
+    Guarded { work: caught(make).ok() }
 }
 
 /// Drops what a panic carried, which may panic in its turn.
