@@ -126,7 +126,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut body = self.project().body;
-        loop {
+        // A body that knows its end need not be asked for it.
+        while !body.is_end_stream() {
             let Some(frame) = ready!(body.as_mut().poll_frame(cx)) else {
                 return Poll::Ready(None);
             };
@@ -139,6 +140,7 @@ where
                 Err(error) => return Poll::Ready(Some(Err(body_error(error.into())))),
             }
         }
+        Poll::Ready(None)
     }
 }
 
