@@ -1,5 +1,6 @@
 //! The rows: the same axum route behind different receivers.
 
+use std::num::NonZeroUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -65,7 +66,7 @@ impl App {
     }
 
     /// Sets it up, with a full store where it has one.
-    pub(crate) fn serve(self, runtime: &Runtime) -> Served {
+    pub(crate) fn serve(self, runtime: &Runtime, records: NonZeroUsize) -> Served {
         match self {
             Self::Bare | Self::Control => Served::new(app(post(bare))),
             Self::HandWritten => Served::new(app(post(hand_written))),
@@ -81,11 +82,11 @@ impl App {
                 Served::new(app(post(bare).route_layer(layer(endpoint().without_dedup()))))
             }
             Self::WithDedup => {
-                let endpoint = endpoint().dedup(runtime.block_on(full_store()));
+                let endpoint = endpoint().dedup(runtime.block_on(full_store(records)));
                 Served::new(app(post(bare).route_layer(layer(endpoint))))
             }
             Self::Typed => {
-                let endpoint = endpoint().dedup(runtime.block_on(full_store()));
+                let endpoint = endpoint().dedup(runtime.block_on(full_store(records)));
                 Served::new(app(post(typed).route_layer(layer(endpoint))))
             }
         }
@@ -168,15 +169,15 @@ fn layer(endpoint: EndpointBuilder) -> WebhookLayer {
 
 /// A store as it is after a day at the platform's limit: each new event drops
 /// the oldest.
-async fn full_store() -> MemoryStore {
-    let store = MemoryStore::new();
+async fn full_store(records: NonZeroUsize) -> MemoryStore {
+    let store = MemoryStore::with_capacity(records);
     let terms = Terms::default();
-    for number in 0..store.capacity().get() {
+    for number in 0..records.get() {
         let key = DedupKey::from_event_id(&format!("evt_before_{number:06}"));
         if let Ok(ClaimOutcome::New(claim)) = store.claim(&key, terms).await {
             let _ = store.commit(&claim, terms).await;
         }
     }
-    assert_eq!(store.len(), store.capacity().get());
+    assert_eq!(store.len(), records.get());
     store
 }

@@ -9,21 +9,25 @@ mod figures;
 mod report;
 mod wire;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
 use apps::App;
+use dataflow_webhooks::MemoryStore;
 use deliveries::Batch;
 use figures::Samples;
 
 const USAGE: &str = "\
-cargo xtask bench-http [--rounds N] [--seconds N] [--only ROW]
+cargo xtask bench-http [--rounds N] [--seconds N] [--records N] [--only ROW]
 
   --rounds N    at most so many rounds of 256 requests per row; 1 to 100000,
                 1000 unless told
   --seconds N   at most so long; 1 to 600 s, 40 s unless told
+  --records N   so many events fill the dedup stores; 1000 to 1000000, 250000
+                (the default of a MemoryStore) unless told
   --only ROW    one row alone, for a profiler; the rows are
 ";
 
@@ -40,6 +44,7 @@ const WARM_UP_ROUNDS: usize = 5;
 struct Options {
     rounds: usize,
     time: Duration,
+    records: NonZeroUsize,
     only: Option<App>,
 }
 
@@ -74,7 +79,8 @@ fn measure(options: &Options) -> Result<Samples, String> {
         Some(app) => vec![app],
         None => App::ALL.to_vec(),
     };
-    let mut rows: Vec<_> = apps.iter().map(|app| (*app, app.serve(&runtime))).collect();
+    let mut rows: Vec<_> =
+        apps.iter().map(|app| (*app, app.serve(&runtime, options.records))).collect();
     let mut samples = Samples::new(apps);
     let mut dice = Dice::new();
     let started = Instant::now();
@@ -106,12 +112,24 @@ fn runtime() -> Result<Runtime, String> {
 impl Options {
     /// `None` where help was asked for.
     fn read(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Self { rounds: 1000, time: Duration::from_secs(40), only: None };
+        let mut options = Self {
+            rounds: 1000,
+            time: Duration::from_secs(40),
+            records: MemoryStore::new().capacity(),
+            only: None,
+        };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("{arg} needs a value"));
             match arg.as_str() {
-                "--rounds" => options.rounds = number(&arg, &value()?, 100_000)? as usize,
-                "--seconds" => options.time = Duration::from_secs(number(&arg, &value()?, 600)?),
+                "--rounds" => options.rounds = number(&arg, &value()?, 1, 100_000)?,
+                "--seconds" => {
+                    let seconds = number(&arg, &value()?, 1, 600)?;
+                    options.time = Duration::from_secs(seconds as u64);
+                }
+                "--records" => {
+                    let records = number(&arg, &value()?, 1000, 1_000_000)?;
+                    options.records = NonZeroUsize::new(records).unwrap_or(NonZeroUsize::MIN);
+                }
                 "--only" => {
                     let name = value()?;
                     let app = App::ALL.into_iter().find(|app| app.name() == name);
@@ -125,10 +143,10 @@ impl Options {
     }
 }
 
-fn number(name: &str, text: &str, most: u64) -> Result<u64, String> {
+fn number(name: &str, text: &str, least: usize, most: usize) -> Result<usize, String> {
     match text.parse() {
-        Ok(number) if (1..=most).contains(&number) => Ok(number),
-        _ => Err(format!("{name} is {text}; 1 to {most} are allowed")),
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("{name} is {text}; {least} to {most} are allowed")),
     }
 }
 
@@ -167,7 +185,7 @@ mod tests {
     /// Allocations for one request, connection and client included.
     fn allocations(app: App) -> u64 {
         let runtime = runtime().unwrap();
-        let service = app.serve(&runtime);
+        let service = app.serve(&runtime, NonZeroUsize::new(1000).unwrap());
         let batch = Batch::sign(2 * REQUESTS);
         let few = count(&runtime, &service, &batch.requests(app)[..REQUESTS]);
         let all = count(&runtime, &service, &batch.requests(app)[REQUESTS..]);
