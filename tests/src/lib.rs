@@ -1,11 +1,29 @@
 //! What the tests of the whole share: real servers on loopback, and a sender
 //! that writes HTTP/1.1 byte by byte, so that it can do what no client does.
 
+mod at_once;
+mod chance;
+mod files;
+mod http2;
+mod journal;
+mod peer;
+mod program;
 mod receiver;
 mod sender;
+mod served;
+mod store;
 
+pub use at_once::{AtOnce, on_many_threads, on_one_thread};
+pub use chance::Chance;
+pub use files::allow_open_files;
+pub use http2::Http2;
+pub use journal::{Journal, JournalStore};
+pub use peer::{Peer, hex};
+pub use program::Program;
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
+pub use served::{Served, delivery, event, eventually};
+pub use store::{State, WatchedStore};
 
 /// The README's Rust snippets, compiled and (where they do not need a network)
 /// run as doc tests.

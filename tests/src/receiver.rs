@@ -82,7 +82,7 @@ impl Receiver {
         let address = listener.local_addr().expect("an address");
         let accepting = tokio::spawn(async move {
             let mut server = auto::Builder::new(TokioExecutor::new());
-            server.http1().timer(TokioTimer::new()).max_buf_size(64 * 1024);
+            server.http1().timer(TokioTimer::new()).max_buf_size(32 * 1024);
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let service = TowerToHyperService::new(app.clone());

@@ -156,6 +156,12 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Is it the one answer that says "come again in a minute"?
+    #[must_use]
+    pub fn is_try_again(&self) -> bool {
+        (self.status, self.header("retry-after"), &*self.text()) == (503, "60", "try again later\n")
+    }
+
     /// Does it announce the end of the connection?
     #[must_use]
     pub fn closes(&self) -> bool {
@@ -219,6 +225,19 @@ impl Wire {
         }
     }
 
+    /// Reads the head of one answer that has no body, whatever its headers say:
+    /// the one to a HEAD.
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Self::answer).
+    pub async fn answer_to_head(&mut self) -> io::Result<Answer> {
+        match tokio::time::timeout(Self::PATIENCE, self.read_head()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30 s")),
+        }
+    }
+
     /// Reads one answer, which may be an interim one.
     ///
     /// # Errors
@@ -232,6 +251,19 @@ impl Wire {
     }
 
     async fn read_answer(&mut self) -> io::Result<Answer> {
+        let mut answer = self.read_head().await?;
+        let length = answer.headers.get("content-length").and_then(|length| length.parse().ok());
+        answer.body = if answer.header("transfer-encoding").contains("chunked") {
+            self.read_chunks().await?
+        } else if let Some(length) = length {
+            self.take(length).await?
+        } else {
+            Vec::new()
+        };
+        Ok(answer)
+    }
+
+    async fn read_head(&mut self) -> io::Result<Answer> {
         let end = loop {
             if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end;
@@ -245,20 +277,11 @@ impl Wire {
         let status = status
             .and_then(|status| status.parse().ok())
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, head.clone()))?;
-        let headers: HashMap<String, String> = lines
+        let headers = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length = headers.get("content-length").and_then(|length| length.parse().ok());
-        let chunked = headers.get("transfer-encoding").is_some_and(|te| te.contains("chunked"));
-        let body = if chunked {
-            self.read_chunks().await?
-        } else if let Some(length) = length {
-            self.take(length).await?
-        } else {
-            Vec::new()
-        };
-        Ok(Answer { status, headers, body })
+        Ok(Answer { status, headers, body: Vec::new() })
     }
 
     async fn read_chunks(&mut self) -> io::Result<Vec<u8>> {

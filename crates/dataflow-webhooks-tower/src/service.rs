@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -152,7 +153,12 @@ fn body_error(error: BoxError) -> BodyError {
         if error_here.is::<LengthLimitError>() {
             return BodyError::TooLarge(error);
         }
-        cause = error_here.source();
+        // `io::Error::source` leaves out the error that it wraps itself.
+        let wrapped = error_here.downcast_ref().and_then(io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error_here.source(),
+        };
     }
     BodyError::Lost(error)
 }

@@ -21,6 +21,18 @@ use crate::verify::{Observer, VerifiedSignature};
 /// [`verify`](crate::verify).
 ///
 /// `Debug` shows what identifies it, never its body. A clone is cheap.
+///
+/// It can neither be written down nor read from anything:
+///
+/// ```compile_fail,E0451
+/// let forged = dataflow_webhooks::Delivery { verified: todo!(), claim: None };
+/// ```
+/// ```compile_fail,E0624
+/// let forged = dataflow_webhooks::Delivery::new(todo!(), todo!(), todo!(), None);
+/// ```
+/// ```compile_fail,E0277
+/// let forged: dataflow_webhooks::Delivery = serde_json::from_str("{}").unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Delivery {
     verified: Arc<Verified>,

@@ -1,8 +1,8 @@
 //! `id`, `type` and `created_at`, out of a body that was verified.
 //!
-//! A JSON object always passes: the sender is authentic, so an odd member is no reason to lose the event. Refused is
-//! only what two readers could understand differently or not at all: invalid UTF-8, something that is no JSON
-//! object, `id` or `type` twice.
+//! A JSON object always passes: the sender is authentic, so an odd member is no reason to
+//! lose the event. Refused is only what two readers could understand differently or not at
+//! all: invalid UTF-8, something that is no JSON object, `id` or `type` twice.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -19,7 +19,8 @@ const ID_LENGTH: std::ops::RangeInclusive<usize> = 1..=255;
 
 /// The envelope of one event, without what is in `data` and `metadata`.
 ///
-/// It remembers where the members stand in the body, so that decoding the event does not read the body again.
+/// It remembers where the members stand in the body, so that decoding the event does not
+/// read the body again.
 #[derive(Clone)]
 pub(crate) struct Envelope {
     pub(crate) id: String,
@@ -181,7 +182,8 @@ pub enum EnvelopeErrorKind {
     NotUtf8,
     /// The body is not one JSON object, with nothing but white space around it.
     NotAnObject,
-    /// The object has the member `id` more than once, so that two readers could take it for different events.
+    /// The object has the member `id` more than once, so that two readers could take it for
+    /// different events.
     RepeatedId,
     /// The object has the member `type` more than once.
     RepeatedType,

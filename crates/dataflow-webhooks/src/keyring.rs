@@ -50,6 +50,7 @@ pub(crate) struct Keys {
     keys: Vec<Key>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) label: Arc<str>,
     pub(crate) secret: Secret,
@@ -111,8 +112,9 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// Neither is set, both are, the file cannot be read, an entry of the list
-    /// is empty, or an entry is no [`Secret`].
+    /// Neither is set, both are, a secret stands where the file's path belongs,
+    /// the file cannot be read, an entry of the list is empty, or an entry is no
+    /// [`Secret`].
     pub fn from_env() -> Result<Self, KeyRingError> {
         // An empty variable is set, and its content is an empty secret.
         let list = std::env::var_os(SECRET_VAR);
@@ -126,6 +128,11 @@ impl KeyRing {
                     KeyRingError(Flaw::NotUtf8)
                 })?;
                 Self::parse(&Zeroizing::new(list))
+            }
+            // A mix-up whose secret must not end up in a message as a path.
+            (None, Some(path)) if path.as_encoded_bytes().starts_with(b"whsec_") => {
+                drop(Zeroizing::new(path.into_encoded_bytes()));
+                Err(KeyRingError(Flaw::NotAPath))
             }
             (None, Some(path)) => Self::from_file(PathBuf::from(path)),
         }
@@ -290,6 +297,7 @@ pub struct KeyRingError(Flaw);
 enum Flaw {
     NotSet,
     BothSet,
+    NotAPath,
     NotUtf8,
     File(PathBuf, Arc<std::io::Error>),
     NoKey,
@@ -311,6 +319,11 @@ impl fmt::Display for KeyRingError {
             Flaw::BothSet => {
                 write!(f, "{SECRET_VAR} and {SECRET_FILE_VAR} are both set; unset one of them")
             }
+            Flaw::NotAPath => write!(
+                f,
+                "{SECRET_FILE_VAR} holds a secret; it must hold the path of a file, or put the \
+                 secret into {SECRET_VAR}"
+            ),
             Flaw::NotUtf8 => f.write_str("the signing secret is not UTF-8 text; paste it again"),
             Flaw::File(path, source) => {
                 write!(f, "cannot read the secret file {}: {source}", path.display())

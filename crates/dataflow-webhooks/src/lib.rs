@@ -1,6 +1,7 @@
 #![doc = include_str!("docs.md")]
 
 mod answer;
+mod config;
 pub mod dedup;
 mod delivery;
 mod endpoint;
@@ -17,6 +18,7 @@ pub mod testing;
 mod verify;
 
 pub use answer::{Answer, Outcome, Verdict};
+pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
 pub use endpoint::{
@@ -24,7 +26,7 @@ pub use endpoint::{
     RunPermit, UnverifiedBudget,
 };
 pub use event::{DecodeError, Event, EventPayload, EventType, Metadata, RawData};
-pub use explain::Explanation;
+pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};
 pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};

@@ -107,7 +107,7 @@ pub(crate) fn v1_values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The `name=value` elements of a header value; empty elements and bare words
 /// are passed over.
-fn elements(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn elements(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     line.split(|&b| b == b',').filter_map(|element| {
         let element = trim_ows(element);
         let equals = element.iter().position(|&b| b == b'=')?;
@@ -136,7 +136,7 @@ fn seconds(digits: &[u8]) -> Option<i64> {
 
 /// 64 hex digits of either case. Written without branches in the loop, so that
 /// the compiler can use vector instructions.
-fn decode(hex: &[u8; 64]) -> Option<Digest> {
+pub(crate) fn decode(hex: &[u8; 64]) -> Option<Digest> {
     let mut nibbles = [0_u8; 64];
     let mut bad = 0_u8;
     for (nibble, &byte) in nibbles.iter_mut().zip(hex) {
@@ -202,11 +202,15 @@ impl Prefix {
     }
 }
 
-/// The MAC of one body under one key.
-pub(crate) fn mac(key: &Hmac<Sha256>, prefix: &Prefix, body: &[u8]) -> Digest {
+/// The MAC of one body, in one piece or in several, under one key.
+pub(crate) fn mac<'a>(
+    key: &Hmac<Sha256>,
+    prefix: &Prefix,
+    body: impl IntoIterator<Item = &'a [u8]>,
+) -> Digest {
     let mut mac = key.clone();
     mac.update(prefix.as_bytes());
-    mac.update(body);
+    body.into_iter().for_each(|piece| mac.update(piece));
     mac.finalize().into_bytes().into()
 }
 
@@ -228,7 +232,7 @@ pub(crate) fn mac(key: &Hmac<Sha256>, prefix: &Prefix, body: &[u8]) -> Digest {
 pub fn sign(secret: &Secret, at: Timestamp, body: &[u8]) -> String {
     let mut value = format!("t={},v1=", at.as_second().max(0));
     let digits = &value.as_bytes()[2..value.len() - 4];
-    let digest = mac(&mac_of(secret), &Prefix::new(digits), body);
+    let digest = mac(&mac_of(secret), &Prefix::new(digits), [body]);
     push_hex(&mut value, &digest);
     value
 }

@@ -129,7 +129,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// So many handlers run at once; beyond, 503. Default 1 024; at least 1.
+    /// So many handlers run at once; beyond, 503. Default 1 024; 1 to 1 000 000.
     pub fn max_running(mut self, handlers: usize) -> Self {
         self.limits.max_running = handlers;
         self

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::delivery::Delivery;
-use crate::explain::{Explanation, explain};
+use crate::explain::{Effort, Explanation, explain};
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind};
 use crate::telemetry::{Counts, Telemetry};
@@ -219,7 +220,7 @@ impl Endpoint {
         header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
         body: &[u8],
     ) -> Explanation {
-        explain(&self.shared.verifier, header_lines, body, self.shared.clock.now())
+        self.shared.verifier.explain(header_lines, body)
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -240,9 +241,10 @@ impl Observer for Shared {
         self.id
     }
 
-    fn no_match(&self, header_line: &[u8], body: &[u8]) {
-        self.telemetry.no_match(body.len(), || {
-            explain(&self.verifier, [header_line], body, self.clock.now())
+    fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes)) {
+        self.telemetry.no_match(body_bytes, || {
+            let (header_line, body) = evidence();
+            explain(&self.verifier, [header_line], &body, self.clock.now(), Effort::Quick)
         });
     }
 

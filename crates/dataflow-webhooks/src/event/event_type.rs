@@ -13,9 +13,10 @@ macro_rules! define_event_type {
     ($($doc:literal $variant:ident = $name:literal,)*) => {
         /// What kind of thing happened: the envelope's `type`.
         ///
-        /// A name the platform's documentation lists ("Event Types") is a variant of its own; every other name is
-        /// [`Other`](EventType::Other), and is never an error. A later version of this crate may give such a name a
-        /// variant, so code that must go on seeing it compares by name:
+        /// A name the platform's documentation lists ("Event Types") is a variant of its
+        /// own; every other name is [`Other`](EventType::Other), and is never an error. A
+        /// later version of this crate may give such a name a variant, so code that must go
+        /// on seeing it compares by name:
         ///
         /// ```
         /// use dataflow_webhooks::event::EventType;
@@ -32,8 +33,8 @@ macro_rules! define_event_type {
                 #[doc = concat!("`", $name, "`: ", $doc)]
                 $variant,
             )*
-            /// A type the platform's documentation does not list. Also `""`, for an envelope whose `type` is
-            /// missing or is no string.
+            /// A type the platform's documentation does not list. Also `""`, for an
+            /// envelope whose `type` is missing or is no string.
             Other(OtherType),
         }
 
@@ -62,7 +63,8 @@ macro_rules! define_event_type {
 documented_events!(define_event_type);
 
 impl EventType {
-    /// Whether the platform's documentation lists this type, as far as this version of the crate knows.
+    /// Whether the platform's documentation lists this type, as far as this version of the
+    /// crate knows.
     pub fn is_documented(&self) -> bool {
         !matches!(self, EventType::Other(_))
     }
@@ -152,7 +154,8 @@ impl Serialize for EventType {
     }
 }
 
-/// A plain string, as in the `events` of a webhook's configuration. A name alone proves nothing about a sender.
+/// A plain string, as in the `events` of a webhook's configuration. A name alone proves
+/// nothing about a sender.
 impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(EventType::from)

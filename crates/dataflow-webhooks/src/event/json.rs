@@ -1,8 +1,9 @@
 //! Reading JSON objects member by member, without opinions about their values.
 //!
-//! Values stay raw text, which `serde_json` skips without recursion and without looking at the size of a number:
-//! whatever the grammar allows passes. Keys are read as raw text too, because a key that spells a lone surrogate
-//! (`"\ud800"`) is valid grammar and yet no `String`.
+//! Values stay raw text, which `serde_json` skips without recursion and without looking at
+//! the size of a number: whatever the grammar allows passes. Keys are read as raw text too,
+//! because a key that spells a lone surrogate (`"\ud800"`) is valid grammar and yet no
+//! `String`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +14,8 @@ use serde_json::value::RawValue;
 
 /// Calls `each` for every member of the JSON object in `text`, in order, repeated names included.
 ///
-/// The error is `serde_json`'s own, which may quote the text: callers take nothing but its position from it.
+/// The error is `serde_json`'s own, which may quote the text: callers take nothing but its
+/// position from it.
 pub(crate) fn members<'a, F>(text: &'a str, each: F) -> Result<(), serde_json::Error>
 where
     F: FnMut(Cow<'a, str>, &'a RawValue),
@@ -43,7 +45,8 @@ where
     }
 }
 
-/// The string that the JSON text `text` spells; `None` when it is no string or spells a lone surrogate.
+/// The string that the JSON text `text` spells; `None` when it is no string or spells a
+/// lone surrogate.
 pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     let inner = unquoted(text)?;
     if inner.contains('\\') {
@@ -53,7 +56,8 @@ pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The name that the key `text` spells. A key with a lone surrogate is known by its escaped spelling.
+/// The name that the key `text` spells. A key with a lone surrogate is known by its escaped
+/// spelling.
 fn name(text: &str) -> Cow<'_, str> {
     string(text).unwrap_or_else(|| Cow::Borrowed(unquoted(text).unwrap_or(text)))
 }

@@ -7,7 +7,8 @@ use super::json;
 use super::payload::{Field, take};
 use super::raw::{Extra, RawData};
 
-/// The envelope's `metadata`: its two documented members ("Event Payload Structure") and whatever else is there.
+/// The envelope's `metadata`: its two documented members ("Event Payload Structure") and
+/// whatever else is there.
 ///
 /// A missing or null `metadata` is the default. Nothing in it is ever an error.
 #[derive(Debug, Clone, Default, PartialEq)]

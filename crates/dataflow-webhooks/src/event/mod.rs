@@ -1,10 +1,12 @@
 //! Events: what the platform says has happened.
 //!
-//! Every webhook event has the same envelope (the platform's documentation, "Event Payload Structure"). An [`Event`]
-//! is that envelope decoded: `id`, type, `created_at`, the typed [`EventPayload`] and the [`Metadata`].
+//! Every webhook event has the same envelope (the platform's documentation, "Event Payload
+//! Structure"). An [`Event`] is that envelope decoded: `id`, type, `created_at`, the typed
+//! [`EventPayload`] and the [`Metadata`].
 //!
-//! Decoding has no opinion about an authentic event. A type this crate does not know, a member it has no field for, a
-//! missing field, a value of another shape: the event still arrives, and what has no typed place is kept as raw JSON.
+//! Decoding has no opinion about an authentic event. A type this crate does not know, a
+//! member it has no field for, a missing field, a value of another shape: the event still
+//! arrives, and what has no typed place is kept as raw JSON.
 //!
 //! ```
 //! use dataflow_webhooks::event::{Event, EventPayload, EventType};
@@ -42,7 +44,8 @@
 //!
 //! # Types that are not there yet
 //!
-//! Code that must not miss a type which a later version of this crate may give a variant compares by name:
+//! Code that must not miss a type which a later version of this crate may give a variant
+//! compares by name:
 //!
 //! ```
 //! # use dataflow_webhooks::event::Event;
@@ -79,8 +82,9 @@ use crate::envelope::Envelope;
 
 /// One event.
 ///
-/// An event is data: it says nothing about who sent it. That it comes from the platform is proven by the delivery it
-/// was taken from, which is why an `Event` cannot be deserialized: no JSON extractor can make one out of a request.
+/// An event is data: it says nothing about who sent it. That it comes from the platform is
+/// proven by the delivery it was taken from, which is why an `Event` cannot be
+/// deserialized: no JSON extractor can make one out of a request.
 ///
 /// ```compile_fail,E0277
 /// let event: dataflow_webhooks::event::Event = serde_json::from_str("{}")?;
@@ -89,12 +93,14 @@ use crate::envelope::Envelope;
 ///
 /// # Queues
 ///
-/// An event serializes (with `serde_json`) to the envelope **as the sender sent it**: every top-level member, also
-/// those this crate has no name for, with numbers, times and white space as they were. [`Event::from_trusted_json`]
-/// reads it back into an equal event. Three things to know:
+/// An event serializes (with `serde_json`) to the envelope **as the sender sent it**: every
+/// top-level member, also those this crate has no name for, with numbers, times and white
+/// space as they were. [`Event::from_trusted_json`] reads it back into an equal event.
+/// Three things to know:
 ///
-/// - It is raw JSON, so write it as text (`to_string`, `to_vec`, `to_writer`). `serde_json::Value` cannot hold
-///   everything a sender may write, and other formats do not know raw JSON.
+/// - It is raw JSON, so write it as text (`to_string`, `to_vec`, `to_writer`).
+///   `serde_json::Value` cannot hold everything a sender may write, and other formats do
+///   not know raw JSON.
 /// - Edits to the public fields are not written back.
 /// - When the sender's `id` was missing or unusable, the identifier that took its place is written.
 ///
@@ -110,10 +116,11 @@ use crate::envelope::Envelope;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Event {
-    /// The event's identifier, the same in every delivery of the event: 1–255 bytes, without U+0000.
+    /// The event's identifier, the same in every delivery of the event: 1–255 bytes,
+    /// without U+0000.
     ///
-    /// When the envelope's `id` is missing or is no such string, it is `sha256:` and the SHA-256 of the body in 64
-    /// lower-case hex digits.
+    /// When the envelope's `id` is missing or is no such string, it is `sha256:` and the
+    /// SHA-256 of the body in 64 lower-case hex digits.
     pub id: String,
     /// What kind of event it is. An envelope without a usable `type` has the type `""`.
     pub event_type: EventType,
@@ -138,18 +145,21 @@ struct RawEnvelope {
 impl Event {
     /// Decodes an event **without any proof of who wrote it**.
     ///
-    /// It is for JSON that is trusted already: an event that was verified, serialized and put into a queue of yours,
-    /// or a test's. On the body of a request it would accept anybody's events.
+    /// It is for JSON that is trusted already: an event that was verified, serialized and
+    /// put into a queue of yours, or a test's. On the body of a request it would accept
+    /// anybody's events.
     ///
     /// # Errors
     ///
-    /// [`EnvelopeError`] when `body` is no JSON object in valid UTF-8, or has the member `id` or `type` twice.
+    /// [`EnvelopeError`] when `body` is no JSON object in valid UTF-8, or has the member
+    /// `id` or `type` twice.
     pub fn from_trusted_json(body: &[u8]) -> Result<Self, EnvelopeError> {
         let envelope = Envelope::parse(body)?;
         Ok(Self::decode(body, &envelope))
     }
 
-    /// The event in `body`, whose envelope is `envelope`. Any JSON object is some event, so this cannot fail.
+    /// The event in `body`, whose envelope is `envelope`. Any JSON object is some event, so
+    /// this cannot fail.
     pub(crate) fn decode(body: &[u8], envelope: &Envelope) -> Self {
         let data = RawData::from_text(envelope.data(body));
         let (text, data_span) = envelope.text(body);
@@ -202,7 +212,8 @@ impl Serialize for Event {
     }
 }
 
-/// The id and the type, escaped and cut at 64 characters, the time, and the payload's own `Debug`; no raw JSON.
+/// The id and the type, escaped and cut at 64 characters, the time, and the payload's own
+/// `Debug`; no raw JSON.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")

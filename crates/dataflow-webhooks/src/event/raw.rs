@@ -13,9 +13,10 @@ use super::shown::shown;
 
 /// One JSON value, kept as text exactly as the sender wrote it.
 ///
-/// Nothing is lost on the way: `1e400`, `1.10` and a nesting too deep for a parser all survive, also through
-/// [`Serialize`] (with `serde_json`, which is what understands raw JSON). A clone shares the text. Two values are
-/// equal when their texts are. `Debug` shows the length only, never the content. The default is `null`.
+/// Nothing is lost on the way: `1e400`, `1.10` and a nesting too deep for a parser all
+/// survive, also through [`Serialize`] (with `serde_json`, which is what understands raw
+/// JSON). A clone shares the text. Two values are equal when their texts are. `Debug` shows
+/// the length only, never the content. The default is `null`.
 ///
 /// ```
 /// use dataflow_webhooks::event::{Event, EventPayload};
@@ -87,9 +88,10 @@ impl Serialize for RawData {
 
 /// The members of a JSON object that a struct has no field for, by name.
 ///
-/// It also keeps a member whose name the struct knows but whose value has another shape than expected. When the
-/// sender wrote a name twice, the last one counts. A name that spells a lone surrogate (`"\ud800"`), which no
-/// `String` can hold, is known by that escaped spelling.
+/// It also keeps a member whose name the struct knows but whose value has another shape
+/// than expected. When the sender wrote a name twice, the last one counts. A name that
+/// spells a lone surrogate (`"\ud800"`), which no `String` can hold, is known by that
+/// escaped spelling.
 ///
 /// ```
 /// use dataflow_webhooks::event::{Event, EventPayload};
@@ -201,9 +203,10 @@ impl ExactSizeIterator for ExtraIter<'_> {}
 
 /// JSON that does not fit the type it was decoded into.
 ///
-/// Neither `Display` nor `Debug` shows any of the JSON; they say where it stopped fitting, counted from the start of
-/// the value that was decoded. [`source`](Error::source) is the decoder's own error, whose text names the field and
-/// **may quote a value**: keep it out of logs that must not hold what the platform sends.
+/// Neither `Display` nor `Debug` shows any of the JSON; they say where it stopped fitting,
+/// counted from the start of the value that was decoded. [`source`](Error::source) is the
+/// decoder's own error, whose text names the field and **may quote a value**: keep it out
+/// of logs that must not hold what the platform sends.
 pub struct DecodeError {
     line: usize,
     column: usize,

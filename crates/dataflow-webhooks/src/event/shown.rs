@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 /// Characters shown before the text is cut.
 const LONGEST: usize = 64;
 
-/// Displays `text` escaped and cut at 64 characters, so that a sender's text can neither forge nor flood a log.
+/// Displays `text` escaped and cut at 64 characters, so that a sender's text can neither
+/// forge nor flood a log.
 pub(crate) fn shown(text: &str) -> Shown<'_> {
     Shown(text)
 }

@@ -2,9 +2,10 @@
 
 /// Hands the table of documented types to the macro `$then`.
 ///
-/// [`EventType`](super::EventType), its names, [`EventPayload`](super::EventPayload) and the choice of the
-/// payload's struct are all stamped from these lines, so they cannot drift apart. Names and descriptions are
-/// those of the platform's documentation, "Event Types".
+/// [`EventType`](super::EventType), its names, [`EventPayload`](super::EventPayload) and
+/// the choice of the payload's struct are all stamped from these lines, so they cannot
+/// drift apart. Names and descriptions are those of the platform's documentation, "Event
+/// Types".
 macro_rules! documented_events {
     ($then:ident) => {
         $then! {

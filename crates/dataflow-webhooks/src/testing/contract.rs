@@ -64,10 +64,10 @@ where
 
     /// Sets the length of a tick. Default: 10 s, for a clock that is moved by hand.
     ///
-    /// When `advance` really sleeps, make it short, but so long that 50 calls to the store take less
-    /// than half a tick, and at least four times as long as the smallest step of the store's clock:
-    /// 200 ms do for a server on the same machine that answers within 2 ms. The longest rule lets
-    /// 30 ticks pass.
+    /// When `advance` really sleeps, make it short, but so long that 50 calls to the store
+    /// take less than half a tick, and at least four times as long as the smallest step of
+    /// the store's clock: 200 ms do for a server on the same machine that answers within 2
+    /// ms. The longest rule lets 30 ticks pass.
     #[must_use]
     pub const fn tick(mut self, tick: Duration) -> Self {
         self.tick = tick;

@@ -17,8 +17,10 @@ use crate::event::{Event, EventType, json};
 
 /// An event's envelope under construction, filled with plausible values.
 ///
-/// Each one starts with a fresh id, unique across threads and processes, so that tests which share a dedup store do not meet. Everything in it can be replaced or removed, also
-/// in ways the platform does not document: that is how a test shows what a handler does with an odd event.
+/// Each one starts with a fresh id, unique across threads and processes, so that tests
+/// which share a dedup store do not meet. Everything in it can be replaced or removed, also
+/// in ways the platform does not document: that is how a test shows what a handler does
+/// with an odd event.
 ///
 /// ```
 /// use dataflow_webhooks::event::{EventPayload, EventType};
@@ -38,8 +40,9 @@ use crate::event::{Event, EventType, json};
 ///
 /// A clone has the same id: it is the same event, delivered again.
 ///
-/// In the methods, a *path* names a member of the envelope: `id`, or `data.records_processed` for a member of a
-/// member. A member that is not there yet is added; what is not an object and has to hold a member becomes one.
+/// In the methods, a *path* names a member of the envelope: `id`, or
+/// `data.records_processed` for a member of a member. A member that is not there yet is
+/// added; what is not an object and has to hold a member becomes one.
 #[derive(Clone)]
 pub struct Sample {
     envelope: Node,
@@ -48,9 +51,9 @@ pub struct Sample {
 impl Sample {
     /// A sample of an event type, given as an [`EventType`] or by name.
     ///
-    /// `data` of `pipeline.run.completed` has the documented shape. `data` of the other documented types has every
-    /// field of the type's struct; `data` of any other type is an object with a `pipeline_id`. Times are the
-    /// present, in whole seconds.
+    /// `data` of `pipeline.run.completed` has the documented shape. `data` of the other
+    /// documented types has every field of the type's struct; `data` of any other type is
+    /// an object with a `pipeline_id`. Times are the present, in whole seconds.
     pub fn of(event_type: impl Into<EventType>) -> Self {
         let event_type = event_type.into();
         let now = now();
@@ -118,7 +121,8 @@ impl Sample {
         self
     }
 
-    /// Sets the member at `path` to any value: `.field("region", "eu")`, `.field("data", ())` for a null `data`.
+    /// Sets the member at `path` to any value: `.field("region", "eu")`, `.field("data",
+    /// ())` for a null `data`.
     ///
     /// # Panics
     ///
@@ -128,7 +132,8 @@ impl Sample {
         self
     }
 
-    /// Sets the member at `path` to a piece of JSON text, for values that Rust types cannot hold: `1e400`.
+    /// Sets the member at `path` to a piece of JSON text, for values that Rust types cannot
+    /// hold: `1e400`.
     ///
     /// # Panics
     ///
@@ -346,7 +351,8 @@ fn fresh_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
 
     let process = *PROCESS.get_or_init(|| {
-        // `RandomState` is seeded by the operating system. Process and time are there in case it is seeded badly.
+        // `RandomState` is seeded by the operating system. Process and time are there in
+        // case it is seeded badly.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         RandomState::new().hash_one((std::process::id(), since_epoch))
     });

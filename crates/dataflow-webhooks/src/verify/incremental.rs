@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
 
+use super::held::Held;
 use super::{VerifiedSignature, Verifier, matches_any, moment};
 use crate::delivery::Delivery;
 use crate::keyring::KeyRing;
@@ -56,8 +57,9 @@ pub(crate) trait Observer: Send + Sync {
     fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection>;
     fn give_back(&self, bytes: usize);
     fn endpoint_id(&self) -> u64;
-    /// Called once for a body that no key matched.
-    fn no_match(&self, header_line: &[u8], body: &[u8]);
+    /// Called once for a body that no key matched. `evidence` is its header line
+    /// and the body itself, put together only where somebody looks at it.
+    fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes));
     /// Called once for a body that a key matched and that is an event.
     fn verified(&self, at: Timestamp);
     /// Called once for a documented type whose `data` does not fit.
@@ -107,32 +109,6 @@ impl Candidates {
     }
 }
 
-/// The bytes kept so far.
-enum Held {
-    /// One chunk that is the whole declared body: kept as it came.
-    Whole(Bytes),
-    /// Copied together. A chunk kept by reference would pin the buffer it was
-    /// cut from, and a body sent a byte at a time would then hold a thousand
-    /// times its length.
-    Copied(BytesMut),
-}
-
-impl Held {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Whole(bytes) => bytes,
-            Self::Copied(bytes) => bytes,
-        }
-    }
-
-    fn freeze(self) -> Bytes {
-        match self {
-            Self::Whole(bytes) => bytes,
-            Self::Copied(bytes) => bytes.freeze(),
-        }
-    }
-}
-
 impl Verification {
     pub(super) fn new(
         verifier: &Verifier,
@@ -156,7 +132,7 @@ impl Verification {
             candidates: Candidates::of(header),
             declared,
             limit: verifier.max_body_bytes,
-            held: Held::Copied(BytesMut::new()),
+            held: Held::default(),
             observer: None,
         }
     }
@@ -169,7 +145,7 @@ impl Verification {
     /// How many bytes of the body have come so far.
     #[must_use]
     pub fn received(&self) -> usize {
-        self.held.as_slice().len()
+        self.held.len()
     }
 
     /// Takes the next chunk: hashes it and keeps it.
@@ -193,24 +169,9 @@ impl Verification {
         }
         self.mac.update(&chunk);
         let is_whole = so_far == 0 && self.declared == Some(chunk.len() as u64);
-        match &mut self.held {
-            Held::Copied(_) if is_whole => self.held = Held::Whole(chunk),
-            Held::Copied(held) => {
-                if total > held.capacity() {
-                    // Doubling, but never beyond what can still come.
-                    let most = self.declared.map_or(self.limit, |d| d as usize).max(total);
-                    let capacity = total.max(2 * held.capacity()).min(most);
-                    held.reserve(capacity - held.len());
-                }
-                held.extend_from_slice(&chunk);
-            }
-            Held::Whole(first) => {
-                // More came than was declared; no HTTP server does that.
-                let mut held = BytesMut::from(&first[..]);
-                held.extend_from_slice(&chunk);
-                self.held = Held::Copied(held);
-            }
-        }
+        // What can still come, at most.
+        let most = self.declared.map_or(self.limit, |d| d as usize).max(total) - so_far;
+        self.held.push(chunk, is_whole, most);
         Ok(())
     }
 
@@ -226,13 +187,13 @@ impl Verification {
     pub fn finish(mut self) -> Result<Delivery, Rejection> {
         let Some(key) = self.matching_key() else {
             if let Some(observer) = &self.observer {
-                let line = self.candidates.header_line(&self.prefix);
-                observer.no_match(&line, self.held.as_slice());
+                let line = || self.candidates.header_line(&self.prefix);
+                observer.no_match(self.held.len(), &|| (line(), self.held.to_bytes()));
             }
             return Err(Kind::NoMatch.into());
         };
         let signature = VerifiedSignature { signed_at: moment(self.signed_at), key };
-        let body = self.take_body();
+        let body = self.take_held().into_bytes();
         Delivery::new(body, signature, self.begun_at, self.observer.take())
     }
 
@@ -244,7 +205,7 @@ impl Verification {
             let digest = if index == 0 && begun_with_newest {
                 self.mac.clone().finalize().into_bytes().into()
             } else {
-                mac(&key.mac, &self.prefix, self.held.as_slice())
+                mac(&key.mac, &self.prefix, self.held.pieces())
             };
             if matches_any(&digest, candidates.iter().copied()) {
                 return Some(key.label.clone());
@@ -254,19 +215,18 @@ impl Verification {
     }
 
     /// The bytes out, and the budget for them handed back.
-    fn take_body(&mut self) -> Bytes {
-        let held = std::mem::replace(&mut self.held, Held::Copied(BytesMut::new()));
-        let body = held.freeze();
+    fn take_held(&mut self) -> Held {
+        let held = std::mem::take(&mut self.held);
         if let Some(observer) = &self.observer {
-            observer.give_back(body.len());
+            observer.give_back(held.len());
         }
-        body
+        held
     }
 }
 
 impl Drop for Verification {
     fn drop(&mut self) {
-        self.take_body();
+        self.take_held();
     }
 }
 

@@ -18,6 +18,7 @@ use crate::rejection::{Rejection, RejectionKind as Kind};
 use crate::secret::Secret;
 use crate::signature::{Digest, Prefix, SignatureHeader, equal, mac};
 
+mod held;
 mod incremental;
 
 pub(crate) use incremental::Observer;
@@ -153,9 +154,9 @@ fn floor(at: Timestamp) -> i64 {
 #[derive(Clone)]
 pub struct Verifier {
     keys: KeyRing,
-    tolerance: Tolerance,
+    pub(crate) tolerance: Tolerance,
     max_body_bytes: usize,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// What [`Verifier::check`] found out.
@@ -263,7 +264,7 @@ impl Verifier {
         let header = self.read_header(line.as_ref(), now)?;
         let prefix = Prefix::new(header.digits);
         for key in self.keys.read().iter() {
-            if matches_any(&mac(&key.mac, &prefix, body), header.candidates()) {
+            if matches_any(&mac(&key.mac, &prefix, [body]), header.candidates()) {
                 let key = key.label.clone();
                 return Ok(VerifiedSignature { signed_at: moment(header.signed_at), key });
             }

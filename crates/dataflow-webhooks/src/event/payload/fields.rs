@@ -9,8 +9,8 @@ use crate::event::raw::{Extra, RawData};
 
 /// Built from an event's `data`; `None` when `data` does not fit.
 ///
-/// Deliberately not `serde::Deserialize`: a web framework's JSON extractor must not be able to make a payload out
-/// of an unverified body.
+/// Deliberately not `serde::Deserialize`: a web framework's JSON extractor must not be able
+/// to make a payload out of an unverified body.
 pub(super) trait FromData: Sized {
     fn from_data(data: &RawData) -> Option<Self>;
 }
@@ -87,8 +87,9 @@ impl<T: Value + serde::Serialize> Field for Option<T> {
     }
 }
 
-/// Takes the member `name` for the field in `slot`, or keeps it in `extra` when its shape is another one. Called
-/// again for a name the sender repeated, it forgets the earlier value.
+/// Takes the member `name` for the field in `slot`, or keeps it in `extra` when its shape
+/// is another one. Called again for a name the sender repeated, it forgets the earlier
+/// value.
 pub(in crate::event) fn take<F: Field>(
     slot: &mut Option<F>,
     extra: &mut Extra,
@@ -116,7 +117,8 @@ macro_rules! data_struct {
         #[non_exhaustive]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $kind,)*
-            /// Every other member of `data`, and those of the fields above whose value has another shape.
+            /// Every other member of `data`, and those of the fields above whose value has
+            /// another shape.
             pub extra: $crate::event::Extra,
         }
 

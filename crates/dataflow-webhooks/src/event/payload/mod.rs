@@ -28,9 +28,10 @@ macro_rules! define_event_payload {
     ($($doc:literal $variant:ident = $name:literal,)*) => {
         /// An event's `data`, decoded by the event's type.
         ///
-        /// Decoding never fails: what does not fit is [`Mismatched`](EventPayload::Mismatched) or
-        /// [`Unknown`](EventPayload::Unknown) and keeps the sender's text. A match needs a wildcard arm, for types
-        /// that a later version of this crate knows:
+        /// Decoding never fails: what does not fit is
+        /// [`Mismatched`](EventPayload::Mismatched) or [`Unknown`](EventPayload::Unknown)
+        /// and keeps the sender's text. A match needs a wildcard arm, for types that a
+        /// later version of this crate knows:
         ///
         /// ```
         /// use dataflow_webhooks::event::{Event, EventPayload};
@@ -52,7 +53,8 @@ macro_rules! define_event_payload {
         /// # Ok::<(), dataflow_webhooks::event::EnvelopeError>(())
         /// ```
         ///
-        /// Like [`Event`](super::Event), a payload and its struct can be serialized but not deserialized:
+        /// Like [`Event`](super::Event), a payload and its struct can be serialized but not
+        /// deserialized:
         ///
         /// ```compile_fail,E0277
         /// let run: dataflow_webhooks::event::PipelineRunStarted = serde_json::from_str("{}")?;
@@ -96,8 +98,8 @@ macro_rules! define_event_payload {
 documented_events!(define_event_payload);
 
 impl EventPayload {
-    /// Whether the type is a documented one whose `data` does not fit its struct: the platform has changed a shape
-    /// that this version of the crate relies on.
+    /// Whether the type is a documented one whose `data` does not fit its struct: the
+    /// platform has changed a shape that this version of the crate relies on.
     pub fn is_mismatched(&self) -> bool {
         matches!(self, EventPayload::Mismatched(_))
     }

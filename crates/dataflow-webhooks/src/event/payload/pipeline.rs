@@ -1,8 +1,8 @@
 //! `data` of the pipeline events.
 //!
-//! The platform documents the `data` of `pipeline.run.completed` only ("Event Payload Structure"). The fields of the
-//! other structs are named by analogy, which is why each may be missing; a member that turns out to be named
-//! otherwise is in `extra`.
+//! The platform documents the `data` of `pipeline.run.completed` only ("Event Payload
+//! Structure"). The fields of the other structs are named by analogy, which is why each may
+//! be missing; a member that turns out to be named otherwise is in `extra`.
 
 use jiff::Timestamp;
 
@@ -25,8 +25,8 @@ data_struct! {
 data_struct! {
     /// `data` of `pipeline.run.completed`, as documented under "Event Payload Structure".
     ///
-    /// All seven fields are required: `data` that lacks one of them, or has another kind of value for it, becomes
-    /// [`EventPayload::Mismatched`](super::EventPayload::Mismatched).
+    /// All seven fields are required: `data` that lacks one of them, or has another kind of
+    /// value for it, becomes [`EventPayload::Mismatched`](super::EventPayload::Mismatched).
     pub struct PipelineRunCompleted {
         /// The pipeline, such as `pipe_abc123`.
         pub pipeline_id: String,
@@ -36,7 +36,8 @@ data_struct! {
         pub status: String,
         /// How many records the run processed.
         pub records_processed: u64,
-        /// How long the run took, in seconds. The documentation's example is a whole number; fractions pass too.
+        /// How long the run took, in seconds. The documentation's example is a whole
+        /// number; fractions pass too.
         pub duration_seconds: f64,
         /// When the run started.
         pub started_at: Timestamp,

@@ -1,7 +1,8 @@
 //! `data` of the data quality events.
 //!
-//! The platform does not document their `data`. The fields are named by analogy with what it does document, which is
-//! why each may be missing; a member that turns out to be named otherwise is in `extra`.
+//! The platform does not document their `data`. The fields are named by analogy with what
+//! it does document, which is why each may be missing; a member that turns out to be named
+//! otherwise is in `extra`.
 
 use jiff::Timestamp;
 

@@ -73,7 +73,8 @@ where
     }
 }
 
-/// Mostly the last claim that was given out for the key, often an older one, rarely an invented one.
+/// Mostly the last claim that was given out for the key, often an older one, rarely an
+/// invented one.
 fn pick(random: &mut SplitMix, key: &DedupKey, given_out: &[Claim]) -> Claim {
     match (given_out, random.below(8)) {
         ([.., last], 0..=4) => last.clone(),

@@ -9,136 +9,37 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::answer::{Outcome, Verdict};
+use crate::answer::Outcome;
 use crate::delivery::Delivery;
 use crate::event::shown::shown;
 use crate::explain::Explanation;
 use crate::rejection::{Rejection, RejectionKind};
 
-/// Forwards to `tracing`'s macro of that name; without the feature the
-/// arguments are still type-checked and used, and nothing is printed.
+mod counts;
+mod quiet;
+
+use counts::position;
+pub use counts::{Counts, StoreOperation};
+use quiet::Quiet;
+
+/// Forwards to `tracing`'s macro of that name, with one field or none before the
+/// text; without the feature both are still type-checked and used, and nothing
+/// is printed.
 macro_rules! log {
-    ($level:ident, $($arg:tt)+) => {{
+    ($level:ident, $(%$shown:ident,)? $($field:ident,)? $text:literal $(,)?) => {{
         #[cfg(feature = "tracing")]
-        tracing::$level!(target: "dataflow_webhooks", $($arg)+);
+        tracing::$level!(target: "dataflow_webhooks", $(%$shown,)? $($field,)? $text);
         #[cfg(not(feature = "tracing"))]
-        let _ = format_args!($($arg)+);
+        let _ = ($(&$shown,)? $(&$field,)? format_args!($text));
     }};
 }
 
-/// What an endpoint has counted since it was made. See
-/// [`Endpoint::counts`](crate::Endpoint::counts).
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Counts {
-    outcomes: [u64; Outcome::ALL.len()],
-    rejections: [u64; RejectionKind::ALL.len()],
-    store_errors: [u64; StoreOperation::ALL.len()],
-    /// Authentic deliveries that were not answered 200.
-    pub authentic_refused: u64,
-    /// The same, since the last one that was: five may disable the webhook
-    /// ("Error Handling").
-    pub authentic_refused_in_a_row: u64,
-    /// When the last authentic delivery was received. A long silence may mean
-    /// that the platform has disabled the webhook.
-    pub last_authentic: Option<Timestamp>,
-    /// Handlers that ended with a success: the sender may have waited or not.
-    pub handlers_succeeded: u64,
-    /// Handlers that answered anything but 2xx, or failed.
-    pub handlers_failed: u64,
-    /// Handlers that panicked.
-    pub handlers_panicked: u64,
-    /// Handlers dropped at the longest run.
-    pub handlers_cut_off: u64,
-    /// Claims that a later epoch had taken over, or whose record was gone, when
-    /// their holder came to renew, commit or release them.
-    pub lease_lost: u64,
-    /// Deliveries handled under the in-process store while the store was away.
-    pub processed_anyway: u64,
-    /// Events of a documented type whose `data` did not fit.
-    pub mismatched: u64,
-    /// Records that a full in-memory store has dropped before their time, in
-    /// the endpoint's own store; one handed to the builder counts for itself.
-    pub evictions: u64,
-    /// Handlers that run now.
-    pub running: usize,
-    /// Settlements that the store has not accepted yet.
-    pub pending_commits: usize,
-    /// Bytes of unverified deliveries held now, over all endpoints that share
-    /// the budget.
-    pub unverified_bytes: usize,
-}
-
-impl Counts {
-    /// How many requests came to this. All [`Outcome::Rejected`] count as one.
-    #[must_use]
-    pub fn outcome(&self, outcome: Outcome) -> u64 {
-        match Outcome::ALL.iter().position(|o| *o == outcome) {
-            Some(index) => self.outcomes[index],
-            None => self.rejections.iter().sum(),
-        }
-    }
-
-    /// How many requests were refused for this.
-    #[must_use]
-    pub fn rejected(&self, kind: RejectionKind) -> u64 {
-        position(&RejectionKind::ALL, &kind).map_or(0, |index| self.rejections[index])
-    }
-
-    /// How many calls of the store failed or took too long.
-    #[must_use]
-    pub fn store_errors(&self, operation: StoreOperation) -> u64 {
-        position(&StoreOperation::ALL, &operation).map_or(0, |index| self.store_errors[index])
-    }
-}
-
-/// A call of the dedup store. A closed set of labels for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StoreOperation {
-    /// The claim on an event.
-    Claim,
-    /// The renewal of a lease.
-    Renew,
-    /// The completion of an event.
-    Commit,
-    /// The return of a claim.
-    Release,
-}
-
-impl StoreOperation {
-    /// Every operation, in the order of declaration.
-    pub const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Commit, Self::Release];
-
-    /// The name as it stands in logs and metric labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Claim => "claim",
-            Self::Renew => "renew",
-            Self::Commit => "commit",
-            Self::Release => "release",
-        }
-    }
-}
-
-impl From<Verdict> for StoreOperation {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Commit => Self::Commit,
-            Verdict::Release => Self::Release,
-        }
-    }
-}
-
-impl fmt::Display for StoreOperation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// A configuration that loads, but is worth a look.
+pub(crate) fn config_warning(warning: &dyn fmt::Display) {
+    log!(warn, "{warning}");
 }
 
 /// How a handler ended, whether anybody still waited for its answer or not.
@@ -171,6 +72,8 @@ pub struct Telemetry {
     processed_anyway: AtomicU64,
     mismatched: AtomicU64,
     quiet: Quiet,
+    /// Apart, so that noise of other kinds cannot keep an explanation out.
+    quiet_no_match: Quiet,
 }
 
 impl Telemetry {
@@ -281,15 +184,18 @@ impl Telemetry {
         if !cfg!(feature = "tracing") {
             return;
         }
-        match self.quiet.ask() {
+        match self.quiet_no_match.ask() {
             None => {}
             Some(others) if body_bytes <= 64 * 1024 => {
-                let explanation = explain();
-                log!(warn, others, "no signature matches: {explanation}");
+                let explanation = explain().one_line();
+                log!(warn, others, "answered 401: no signature matches. {explanation}");
             }
-            Some(others) => {
-                log!(warn, others, "no signature matches a body of {body_bytes} bytes");
-            }
+            Some(others) => log!(
+                warn,
+                others,
+                "answered 401: no signature matches; the body has {body_bytes} bytes and is not \
+                 taken apart"
+            ),
         }
     }
 
@@ -346,56 +252,16 @@ fn add(count: &AtomicU64) {
     count.fetch_add(1, Relaxed);
 }
 
-fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
-    all.iter().position(|other| other == one)
-}
-
 /// An adapter's extractor found no verified delivery, for its layer is not there:
 /// a mistake in the application, which the operator has to see. For adapters.
 pub fn log_missing_layer(fix: &dyn fmt::Display) {
     log!(error, "{fix}");
 }
 
-/// Lets one line through in each period: whoever can reach the endpoint could
-/// fill the log otherwise.
-struct Quiet {
-    since: Instant,
-    /// Milliseconds after `since` when the next line may go out.
-    next: AtomicU64,
-    /// Lines held back since the last one.
-    others: AtomicU64,
-}
-
-impl Quiet {
-    const PERIOD: Duration = Duration::from_secs(10);
-
-    /// How many lines were held back before this one, if it may go out.
-    fn ask(&self) -> Option<u64> {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let now = millis(self.since.elapsed());
-        let next = self.next.load(Relaxed);
-        let is_due = now >= next
-            && (self.next)
-                .compare_exchange(next, now.saturating_add(millis(Self::PERIOD)), Relaxed, Relaxed)
-                .is_ok();
-        if !is_due {
-            add(&self.others);
-            return None;
-        }
-        Some(self.others.swap(0, Relaxed))
-    }
-}
-
-impl Default for Quiet {
-    fn default() -> Self {
-        let (next, others) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { since: Instant::now(), next, others }
-    }
-}
-
 /// The span of one delivery: event id, type, key label, skew. Empty without the
 /// feature `tracing`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DeliverySpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,

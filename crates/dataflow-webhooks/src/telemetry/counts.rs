@@ -1,0 +1,124 @@
+//! What an endpoint has counted, as a snapshot.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::answer::{Outcome, Verdict};
+use crate::rejection::RejectionKind;
+
+/// What an endpoint has counted since it was made. See
+/// [`Endpoint::counts`](crate::Endpoint::counts).
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    pub(super) outcomes: [u64; Outcome::ALL.len()],
+    pub(super) rejections: [u64; RejectionKind::ALL.len()],
+    pub(super) store_errors: [u64; StoreOperation::ALL.len()],
+    /// Authentic deliveries that were not answered 200.
+    pub authentic_refused: u64,
+    /// The same, since the last one that was: five may disable the webhook
+    /// ("Error Handling").
+    pub authentic_refused_in_a_row: u64,
+    /// When the last authentic delivery was received. A long silence may mean
+    /// that the platform has disabled the webhook.
+    pub last_authentic: Option<Timestamp>,
+    /// Handlers that ended with a success: the sender may have waited or not.
+    pub handlers_succeeded: u64,
+    /// Handlers that answered anything but 2xx, or failed.
+    pub handlers_failed: u64,
+    /// Handlers that panicked.
+    pub handlers_panicked: u64,
+    /// Handlers dropped at the longest run.
+    pub handlers_cut_off: u64,
+    /// Claims that a later epoch had taken over, or whose record was gone, when
+    /// their holder came to renew, commit or release them.
+    pub lease_lost: u64,
+    /// Deliveries handled under the in-process store while the store was away.
+    pub processed_anyway: u64,
+    /// Events of a documented type whose `data` did not fit.
+    pub mismatched: u64,
+    /// Records that a full in-memory store has dropped before their time, in
+    /// the endpoint's own store; one handed to the builder counts for itself.
+    pub evictions: u64,
+    /// Handlers that run now.
+    pub running: usize,
+    /// Settlements that the store has not accepted yet.
+    pub pending_commits: usize,
+    /// Bytes of unverified deliveries held now, over all endpoints that share
+    /// the budget.
+    pub unverified_bytes: usize,
+}
+
+impl Counts {
+    /// How many requests came to this. All [`Outcome::Rejected`] count as one.
+    #[must_use]
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
+        match Outcome::ALL.iter().position(|o| *o == outcome) {
+            Some(index) => self.outcomes[index],
+            None => self.rejections.iter().sum(),
+        }
+    }
+
+    /// How many requests were refused for this.
+    #[must_use]
+    pub fn rejected(&self, kind: RejectionKind) -> u64 {
+        position(&RejectionKind::ALL, &kind).map_or(0, |index| self.rejections[index])
+    }
+
+    /// How many calls of the store failed or took too long.
+    #[must_use]
+    pub fn store_errors(&self, operation: StoreOperation) -> u64 {
+        position(&StoreOperation::ALL, &operation).map_or(0, |index| self.store_errors[index])
+    }
+}
+
+/// A call of the dedup store. A closed set of labels for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreOperation {
+    /// The claim on an event.
+    Claim,
+    /// The renewal of a lease.
+    Renew,
+    /// The completion of an event.
+    Commit,
+    /// The return of a claim.
+    Release,
+}
+
+impl StoreOperation {
+    /// Every operation, in the order of declaration.
+    pub const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Commit, Self::Release];
+
+    /// The name as it stands in logs and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Renew => "renew",
+            Self::Commit => "commit",
+            Self::Release => "release",
+        }
+    }
+}
+
+impl From<Verdict> for StoreOperation {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Commit => Self::Commit,
+            Verdict::Release => Self::Release,
+        }
+    }
+}
+
+impl fmt::Display for StoreOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where one of a closed set stands in it.
+pub(super) fn position<T: PartialEq>(all: &[T], one: &T) -> Option<usize> {
+    all.iter().position(|other| other == one)
+}

@@ -1,0 +1,142 @@
+//! What is logged, and what must never be.
+//!
+//! Every test here works under a subscriber of its own. No other test may join them that logs
+//! without one: while there is only one subscriber, `tracing` asks the thread that reaches a log
+//! line first, and remembers for all threads that nobody listens.
+#![cfg(feature = "tracing")]
+
+mod common;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use common::{BODY, NOW, OTHER, SECRET, builder, header, verifier};
+use dataflow_webhooks::{Endpoint, Outcome, Rejection, RejectionKind};
+
+/// An event with something to hide in every place that a person may choose.
+const PRIVATE: &[u8] = br#"{"id":"evt_1","type":"pipeline.created","created_at":"hush-1",
+    "data":["hush-2",{"name":"hush-3"}],"metadata":{"environment":"hush-4"}}"#;
+
+/// Receives a body that no key matches.
+fn refused(endpoint: &Endpoint, body: &'static [u8]) {
+    let mut verification = endpoint.begin("POST", [header(OTHER, NOW, body)], None).unwrap();
+    verification.update(body).unwrap();
+    assert_eq!(verification.finish().unwrap_err().kind(), RejectionKind::NoMatch);
+}
+
+/// CVE-2018-1000089, RUSTSEC-2022-0087: secrets and bodies in logs.
+#[test]
+fn no_secret_and_no_body_is_traced() {
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let telemetry = endpoint.telemetry();
+        let line = header(SECRET, NOW, PRIVATE);
+        let mut body = endpoint.begin("POST", [line], None).unwrap();
+        body.update(PRIVATE).unwrap();
+        let delivery = body.finish().unwrap();
+        assert_eq!(endpoint.counts().mismatched, 0);
+        let _ = delivery.event();
+        assert_eq!(endpoint.counts().mismatched, 1);
+        let _span = telemetry.span(&delivery);
+        for outcome in Outcome::ALL {
+            telemetry.answered(&delivery, outcome, false);
+            telemetry.answered(&delivery, outcome, true);
+        }
+        for kind in RejectionKind::ALL {
+            telemetry.rejected(&Rejection::new(kind));
+        }
+        let no_event = verifier().verify([header(SECRET, NOW, b"hush")], "hush".as_bytes());
+        telemetry.rejected(&no_event.unwrap_err());
+        // The explanation of a body that no key matches; at most one in ten seconds.
+        refused(&builder().build().unwrap(), PRIVATE);
+    });
+    for part in ["1a2b3c4d", "9z8y7x6w", "hush"] {
+        assert!(!log.contains(part), "{log}");
+    }
+    for said in
+        ["was not answered 200", "does not fit its type", "answered 422", "no signature matches"]
+    {
+        assert!(log.contains(said), "{said:?} is not in {log}");
+    }
+}
+
+#[test]
+fn a_span_shows_id_type_key_and_skew() {
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let mut body = endpoint.begin("POST", [header(SECRET, NOW - 7, BODY)], None).unwrap();
+        body.update(BODY).unwrap();
+        let _span = endpoint.telemetry().span(&body.finish().unwrap());
+    });
+    for field in
+        ["event_id=evt_1", "event_type=pipeline.run.completed", "key=\"current\"", "skew_seconds=7"]
+    {
+        assert!(log.contains(field), "{field} is not in {log}");
+    }
+}
+
+/// CVE-2026-34505: a flood of bad signatures stays cheap.
+#[test]
+fn a_flood_of_bad_signatures_is_explained_once_in_ten_seconds() {
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        (0..1000).for_each(|_| refused(&endpoint, BODY));
+    });
+    assert_eq!(log.matches("answered 401").count(), 1, "{log}");
+}
+
+#[test]
+fn a_flood_of_refused_heads_is_logged_as_a_warning_once_in_ten_seconds() {
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let stale = Rejection::new(RejectionKind::TooOld);
+        (0..1000).for_each(|_| endpoint.telemetry().rejected(&stale));
+    });
+    assert_eq!(log.matches(" WARN ").count(), 1, "{log}");
+}
+
+#[test]
+fn what_the_sender_chose_is_escaped_and_cut() {
+    const ODD: &[u8] = br#"{"id":"evt\n\u001b[31m forged line 0123456789012345678901234567890123456789012345678901234567890123456789","type":"x\ny"}"#;
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let mut body = endpoint.begin("POST", [header(SECRET, NOW, ODD)], None).unwrap();
+        body.update(ODD).unwrap();
+        let delivery = body.finish().unwrap();
+        let _span = endpoint.telemetry().span(&delivery);
+        endpoint.telemetry().answered(&delivery, Outcome::Failed, false);
+    });
+    assert!(
+        !log.contains('\u{1b}')
+            && !log.contains("0123456789012345678901234567890123456789012345678901234567890123"),
+        "{log}"
+    );
+    assert!(!log.lines().any(|line| line.starts_with("\u{1b}") || line.starts_with('y')), "{log}");
+}
+
+/// What is logged meanwhile on this thread, at every level.
+fn capture(work: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}

@@ -1,0 +1,88 @@
+//! A program of this package as a child process, and the memory it takes.
+
+use std::io::{self, BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+/// A child process that has said where it listens. It is ended when this is
+/// dropped; should this process be killed, it ends by itself, for it reads its
+/// standard input to the end.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Program {
+    /// Starts a program, `env!("CARGO_BIN_EXE_…")`, and waits for its first line
+    /// of output, the address it listens on.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, or its first line is no address.
+    #[must_use]
+    pub fn start(path: &str) -> Self {
+        let mut child = Command::new(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{path} does not start: {error}"));
+        let output = child.stdout.take().expect("its output is a pipe");
+        let mut line = String::new();
+        let read = BufReader::new(output).read_line(&mut line);
+        match line.trim_end().parse() {
+            Ok(address) => Self { child, address },
+            Err(error) => panic!("{path} said {line:?} ({read:?}), no address: {error}"),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its resident memory now, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// There is no `/proc` here, or the process is gone.
+    pub fn resident(&self) -> io::Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory it has had, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// There is no `/proc` here, or the process is gone.
+    pub fn peak_resident(&self) -> io::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// How many files and sockets it has open.
+    ///
+    /// # Errors
+    ///
+    /// There is no `/proc` here, or the process is gone.
+    pub fn open_files(&self) -> io::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
+    fn status(&self, name: &str) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok())
+            .map(|kib: u64| kib * 1024)
+            .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/status")))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,129 @@
+//! axum-receiver: SIGTERM and Ctrl-C.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use dataflow_webhooks::testing::Sample;
+use rustix::process::Signal;
+use webhook_tests::{Request, Wire};
+
+use crate::program::{Program, receiver_with_secret};
+
+/// Sends events over one connection, and over a new one where that is closed,
+/// until nobody listens any more; the ids of those that were answered 200.
+async fn traffic(address: SocketAddr) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    while let Ok(mut wire) = Wire::connect(address).await {
+        loop {
+            let event = Sample::of("pipeline.run.completed");
+            if wire.send(&Request::signed(event.body())).await.is_err() {
+                break;
+            }
+            match wire.answer().await {
+                Ok(answer) if answer.status == 200 => acknowledged.push(event.event().id),
+                // A refusal is allowed: the sender would come again.
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+    }
+    acknowledged
+}
+
+#[tokio::test]
+async fn sigterm_under_traffic_ends_it_within_10_s_with_every_acknowledged_event_printed() {
+    let mut program = Program::start(&mut receiver_with_secret());
+    let address = program.address().await;
+    // Two connections that will not end by themselves: one between requests,
+    // one before its first.
+    let mut idle = Wire::connect(address).await.unwrap();
+    idle.send(&Request::signed(Sample::of("pipeline.created").body())).await.unwrap();
+    assert_eq!(idle.answer().await.unwrap().status, 200);
+    let _silent = Wire::connect(address).await.unwrap();
+    let senders: Vec<_> = (0..8).map(|_| tokio::spawn(traffic(address))).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let stopped = Instant::now();
+    program.signal(Signal::TERM);
+    let status = program.ended().await;
+    let took = stopped.elapsed();
+    assert_eq!(status.code(), Some(0), "{}", program.log());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+
+    let printed: Vec<String> = program
+        .printed()
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| line["event_id"].as_str().unwrap().to_owned())
+        .collect();
+    let different: HashSet<_> = printed.iter().collect();
+    assert_eq!(different.len(), printed.len(), "an event was printed twice");
+    let mut acknowledged = 0;
+    for sender in senders {
+        for id in sender.await.unwrap() {
+            assert!(different.contains(&id), "{id} was answered 200 and not printed");
+            acknowledged += 1;
+        }
+    }
+    assert!(acknowledged > 8, "{acknowledged} events are no traffic");
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_its_end() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut program = Program::start(&mut receiver_with_secret());
+        let address = program.address().await;
+        let mut idle = Wire::connect(address).await.unwrap();
+        idle.send(&Request::signed(Sample::of("pipeline.created").body())).await.unwrap();
+        assert_eq!(idle.answer().await.unwrap().status, 200);
+        let stopped = Instant::now();
+        program.signal(signal);
+        assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+        assert!(stopped.elapsed() < Duration::from_secs(2), "{:?}", stopped.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_whose_body_is_on_its_way_is_still_handled() {
+    let mut program = Program::start(&mut receiver_with_secret());
+    let address = program.address().await;
+    let request = Request::signed(Sample::of("pipeline.created").body());
+    let mut wire = Wire::connect(address).await.unwrap();
+    wire.write(&request.head_bytes()).await.unwrap();
+    // Until the head has been read.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    program.signal(Signal::TERM);
+    program.logged("stopping").await;
+    wire.write(&request.body_bytes()).await.unwrap();
+    let answer = wire.answer().await.unwrap();
+    assert!(answer.status == 200 && answer.closes(), "{answer:?}");
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert_eq!(program.printed().len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_when_stdout_takes_no_line() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut program = Program::start_with_stdout(&mut receiver_with_secret(), writer.into());
+    let address = program.address().await;
+    // Lines that nobody reads, until the pipe is full: 64 KiB on Linux.
+    let mut wires = Vec::new();
+    for _ in 0..40 {
+        let long = format!("pipeline.{}", "x".repeat(4096));
+        let request = Request::signed(Sample::unknown(&long).body());
+        let mut wire = Wire::connect(address).await.unwrap();
+        wire.send(&request).await.unwrap();
+        wires.push(wire);
+    }
+    let late = wires.last_mut().unwrap().answer().await.unwrap();
+    assert_eq!(late.status, 503);
+    drop(wires);
+    program.signal(Signal::TERM);
+    program.logged("waiting for the handlers").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(program.is_running());
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(1));
+    drop(reader);
+}

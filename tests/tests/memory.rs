@@ -1,0 +1,226 @@
+//! What a receiver costs whoever sends: its memory, as the system sees it, and
+//! its attention. The receiver is a process of its own, the senders are here.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dataflow_webhooks::testing::Sample;
+use dataflow_webhooks::{Secret, UnverifiedBudget};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use webhook_tests::{Answer, Program, Request, Wire, allow_open_files};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// The longest body, by default.
+const LIMIT: u64 = MIB;
+
+/// What the receiver's server reads ahead on a connection.
+const READ_AHEAD: u64 = 64 * KIB;
+
+/// What is not for the sender to choose: pages of code run for the first time,
+/// and what an allocator holds beside what it was asked for.
+const SLACK: u64 = MIB / 4;
+
+struct Receiver(Program);
+
+impl Receiver {
+    /// A receiver that has done all it can do with small requests once, so that
+    /// what it takes from now on is due to what is sent.
+    async fn warm() -> Self {
+        let this = Self(Program::start(env!("CARGO_BIN_EXE_plain_receiver")));
+        for _ in 0..50 {
+            this.is_delivered_to().await;
+        }
+        let mut tampered = Request::signed("{}").chunked(1);
+        tampered.body = Bytes::from_static(b"[]");
+        assert_eq!(tampered.send(this.0.address()).await.unwrap().status, 401);
+        this
+    }
+
+    async fn is_delivered_to(&self) {
+        let delivery = Request::signed(Sample::of("pipeline.run.completed").body());
+        let answer = delivery.send(self.0.address()).await.unwrap();
+        assert_eq!(answer.status, 200, "an honest delivery: {}", answer.text());
+    }
+
+    /// The bytes of unverified deliveries that it holds, and its handler's runs.
+    async fn counts(&self) -> (u64, u64) {
+        let request = Request { path: "/counts".into(), ..Request::unsigned("") }.method("GET");
+        let text = request.send(self.0.address()).await.unwrap().text();
+        let (held, runs) = text.split_once(' ').unwrap();
+        (held.parse().unwrap(), runs.parse().unwrap())
+    }
+
+    fn resident(&self) -> u64 {
+        self.0.resident().unwrap()
+    }
+
+    /// By how much it has grown beyond this since, at the most.
+    fn grown_beyond(&self, before: u64) -> u64 {
+        self.0.peak_resident().unwrap().saturating_sub(before)
+    }
+}
+
+#[tokio::test]
+async fn a_gibibyte_in_chunks_ends_with_413_and_costs_the_limit_and_one_chunk() {
+    let receiver = Receiver::warm().await;
+    let before = receiver.resident();
+
+    let piece = {
+        let mut request = Request::unsigned(vec![b' '; 16 * 1024]).chunked(16 * 1024);
+        request.body = request.body.repeat(4).into();
+        let written = request.body_bytes();
+        // Without the last chunk, which would end the body.
+        written[..written.len() - b"0\r\n\r\n".len()].to_vec()
+    };
+    let mut wire = Wire::connect(receiver.0.address()).await.unwrap();
+    let head = Request::signed("").chunked(1).head_bytes();
+    wire.write(&head).await.unwrap();
+    let mut sent = 0;
+    while sent < 1024 * MIB && wire.write(&piece).await.is_ok() {
+        sent += 64 * KIB;
+    }
+    // The answer was there before the connection broke.
+    let answer = wire.answer().await.unwrap();
+    assert_eq!((answer.status, answer.closes()), (413, true), "{}", answer.text());
+    assert!(sent > LIMIT, "only {sent} bytes were sent");
+
+    let grown = receiver.grown_beyond(before);
+    eprintln!("{} MiB sent, {} KiB grown", sent / MIB, grown / KIB);
+    assert!(grown <= LIMIT + READ_AHEAD + SLACK, "{grown} bytes");
+    assert_eq!(receiver.counts().await.0, 0);
+    receiver.is_delivered_to().await;
+}
+
+/// Opens so many connections, not more at a time than the system queues for the
+/// receiver to accept: what comes too fast, the system itself resets.
+async fn connect(receiver: &Receiver, connections: usize) -> Vec<Wire> {
+    let mut wires = Vec::with_capacity(connections);
+    while wires.len() < connections {
+        for _ in 0..200.min(connections - wires.len()) {
+            wires.push(Wire::connect(receiver.0.address()).await.unwrap());
+        }
+        // Accepted after all of them.
+        receiver.is_delivered_to().await;
+    }
+    wires
+}
+
+/// Sends a wrong signature and 1 MiB: all of it but the last byte, until every
+/// other connection has got that far or has been refused.
+async fn hostile(mut wire: Wire, written: Bytes, all_there: Arc<Barrier>) -> io::Result<Answer> {
+    let (most, last) = written.split_at(written.len() - 1);
+    let mut written = Ok(());
+    for part in most.chunks(64 * 1024) {
+        if written.is_ok() {
+            written = wire.write(part).await;
+        }
+    }
+    let _ = timeout(Duration::from_secs(3), all_there.wait()).await;
+    if written.is_ok() {
+        // It may have been answered by now: then nobody reads this.
+        let _ = wire.write(last).await;
+    }
+    wire.answer().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_large_bodies_stays_within_the_bound_and_honest_deliveries_pass() {
+    const CONNECTIONS: usize = 2000;
+    allow_open_files(CONNECTIONS as u64 + 500);
+    let receiver = Receiver::warm().await;
+    let before = receiver.resident();
+    let wires = connect(&receiver, CONNECTIONS).await;
+    let runs_before = receiver.counts().await.1;
+
+    let wrong = Secret::new("whsec_somebody_elses_secret").unwrap();
+    let declared = Request::signed_with(&wrong, 0, vec![b'x'; MIB as usize]);
+    let chunked = declared.clone().chunked(MIB as usize);
+    let [declared, chunked] = [declared, chunked]
+        .map(|request| Bytes::from([request.head_bytes(), request.body_bytes()].concat()));
+    let all_there = Arc::new(Barrier::new(CONNECTIONS));
+    let mut senders = JoinSet::new();
+    for (number, wire) in wires.into_iter().enumerate() {
+        let written = if number % 2 == 0 { &declared } else { &chunked };
+        senders.spawn(hostile(wire, written.clone(), all_there.clone()));
+    }
+
+    let (mut honest, mut most_held) = (0, 0);
+    let mut answers = BTreeMap::<u16, usize>::new();
+    while !senders.is_empty() {
+        receiver.is_delivered_to().await;
+        honest += 1;
+        most_held = most_held.max(receiver.counts().await.0);
+        while let Some(answer) = senders.try_join_next() {
+            let answer = answer.unwrap().expect("every sender is answered");
+            *answers.entry(answer.status).or_default() += 1;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+
+    let connections = CONNECTIONS as u64;
+    let budget = UnverifiedBudget::default().limit() as u64;
+    let free = UnverifiedBudget::FREE_BYTES as u64 * connections;
+    let bound = budget + free + READ_AHEAD * connections;
+    let grown = receiver.grown_beyond(before);
+    eprintln!(
+        "{answers:?}, {honest} honest ones; {} MiB held, {} MiB grown, {} MiB allowed",
+        most_held / MIB,
+        grown / MIB,
+        bound / MIB
+    );
+    assert!(grown <= bound, "{grown} bytes, {bound} are allowed");
+    assert!(most_held <= budget + free, "{most_held} bytes held");
+    // Or it was no flood, and nothing has been tested.
+    assert!(most_held > budget / 2, "only {most_held} bytes were ever held");
+    assert!(answers.keys().all(|status| [401, 408, 503].contains(status)), "{answers:?}");
+    assert!(answers.contains_key(&503), "{answers:?}");
+    let (held, runs) = receiver.counts().await;
+    assert_eq!((held, runs - runs_before), (0, honest), "only honest ones run");
+}
+
+#[tokio::test]
+async fn a_byte_a_second_is_answered_408_at_the_deadline() {
+    let receiver = Receiver::warm().await;
+    let started = Instant::now();
+    let mut wire = Wire::connect(receiver.0.address()).await.unwrap();
+    let body = Sample::of("pipeline.run.completed").body();
+    wire.write(&Request::signed(body.clone()).head_bytes()).await.unwrap();
+    let mut bytes = body.chunks(1);
+    let answer = loop {
+        wire.write(bytes.next().expect("an answer before the body's end")).await.unwrap();
+        if let Ok(answer) = timeout(Duration::from_secs(1), wire.answer()).await {
+            break answer.unwrap();
+        }
+    };
+    assert_eq!((answer.status, answer.closes()), (408, true), "{}", answer.text());
+    let (waited, sent) = (started.elapsed(), body.len() - bytes.len());
+    assert!(waited >= Duration::from_secs(4), "the deadline is 4 s; answered after {waited:?}");
+    assert!(sent <= 8, "it has read on for {sent} bytes");
+    assert_eq!(receiver.counts().await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_idle_connections_do_not_stop_an_honest_delivery() {
+    const CONNECTIONS: usize = 10_000;
+    // On either side.
+    allow_open_files(CONNECTIONS as u64 + 500);
+    let receiver = Receiver::warm().await;
+    let mut wires = connect(&receiver, CONNECTIONS).await;
+    // Some have never said anything, some have stopped inside the head.
+    for wire in wires.iter_mut().step_by(2) {
+        wire.write(b"POST /webhooks/dataflow HTTP/1.1\r\nHost: local").await.unwrap();
+    }
+    for _ in 0..20 {
+        receiver.is_delivered_to().await;
+    }
+    let open = receiver.0.open_files().unwrap();
+    assert!(open >= CONNECTIONS, "only {open} of its connections were open");
+}
