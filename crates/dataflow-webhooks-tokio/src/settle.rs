@@ -15,10 +15,6 @@ use crate::admit::{Admission, LAST_ASK, Lease, STORE_CALL, StoreFailure, call_st
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long before the deadline the first try is given up at the latest, so that
-/// the handler's answer goes out and not the one to a late handler.
-const ANSWER_AHEAD: Duration = Duration::from_millis(30);
-
 /// Settles the claim of a handler that has ended. Returns after the first try,
 /// whatever came of it: the sender must not wait for a store.
 pub(crate) async fn settle(
@@ -30,13 +26,12 @@ pub(crate) async fn settle(
 ) {
     let Admission { permit, lease } = admission;
     let Some(lease) = lease else { return };
-    let left = (deadline - LAST_ASK).saturating_duration_since(Instant::now());
-    // With nobody waiting any more, the store has the time it usually has.
-    let time = if left.is_zero() {
-        STORE_CALL
-    } else {
-        (left - ANSWER_AHEAD.min(left / 2)).min(STORE_CALL)
-    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    // Given up a little before the deadline, so that the handler's answer goes
+    // out and not the one to a late handler. With nobody waiting any more, the
+    // store has the time it usually has.
+    let time =
+        if left.is_zero() { STORE_CALL } else { (left - LAST_ASK.min(left / 2)).min(STORE_CALL) };
     match attempt(endpoint, &lease, verdict, time).await {
         Ok(held) => note(endpoint, delivery, verdict, held),
         Err(failure) => {
