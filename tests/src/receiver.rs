@@ -72,7 +72,8 @@ pub struct Receiver {
 
 impl Receiver {
     /// Serves an application, HTTP/1 and HTTP/2, on a free loopback port. As the
-    /// documentation advises, it reads at most 64 KiB ahead on a connection.
+    /// documentation advises, it holds at most 64 KiB read ahead on a connection:
+    /// hyper's buffer grows to almost twice its `max_buf_size`.
     ///
     /// # Panics
     ///

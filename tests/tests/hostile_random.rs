@@ -172,7 +172,7 @@ async fn no_request_makes_anything_panic() {
     let kinds = RejectionKind::ALL.map(|kind| (kind.as_str(), counts.rejected(kind)));
     let unanswered = answers.iter().filter(|answer| answer.is_none()).count();
     eprintln!("{} answered 200, {unanswered} not at all; {kinds:?}", of(200));
-    for status in [200, 400, 401, 405, 408, 413, 422] {
+    for status in [200, 400, 401, 405, 413, 422] {
         assert!(of(status) > 0, "no request was answered {status}; WEBHOOK_TESTS_SEED={seed}");
     }
     let known = [200, 400, 401, 404, 405, 408, 413, 414, 422, 431, 505];

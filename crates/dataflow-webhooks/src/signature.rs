@@ -7,13 +7,12 @@
 //! most [`MAX_CANDIDATES`] `v1`, each of which either is 64 hex digits of either
 //! case or simply never matches; at most [`MAX_HEADER_BYTES`] in all.
 
-use std::fmt::Write as _;
-
 use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
+use crate::hex::push_hex;
 use crate::keyring::mac_of;
 use crate::secret::Secret;
 
@@ -254,12 +253,4 @@ pub fn sign(secret: &Secret, at: Timestamp, body: &[u8]) -> String {
     let digest = mac(&mac_of(secret), digits, [body]);
     push_hex(&mut value, &digest);
     value
-}
-
-/// Appends bytes as lower-case hex.
-pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
 }

@@ -11,9 +11,10 @@ use sha2::Sha256;
 use super::held::Held;
 use super::{VerifiedSignature, Verifier, matches_any, moment};
 use crate::delivery::Delivery;
+use crate::hex::push_hex;
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind as Kind};
-use crate::signature::{self, Digest, Digits, SignatureHeader, mac, push_hex};
+use crate::signature::{self, Digest, Digits, SignatureHeader, mac};
 
 /// A body on its way in: [`Verifier::begin`], then [`update`](Self::update) for
 /// each chunk, then [`finish`](Self::finish).
