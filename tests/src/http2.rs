@@ -14,8 +14,9 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::sender::{Answer, Request};
+use crate::sender::{Answer, Request, Wire};
 
 /// One HTTP/2 connection.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Http2 {
     ///
     /// # Panics
     ///
-    /// When the request cannot be built.
+    /// When the request cannot be built, or there is no answer within 30 s.
     pub fn send(
         &mut self,
         request: &Request,
@@ -56,7 +57,7 @@ impl Http2 {
     ///
     /// # Panics
     ///
-    /// When the request cannot be built.
+    /// When the request cannot be built, or there is no answer within 30 s.
     pub fn send_undeclared(
         &mut self,
         request: &Request,
@@ -70,7 +71,8 @@ impl Http2 {
     ///
     /// # Panics
     ///
-    /// When the request cannot be built, or the body is shorter.
+    /// When the request cannot be built, the body is shorter, or there is no
+    /// answer within 30 s.
     pub fn send_part(
         &mut self,
         request: &Request,
@@ -105,7 +107,8 @@ impl Http2 {
         }
         let answering = self.requests.send_request(builder.body(body).expect("a request"));
         async move {
-            let (head, body) = answering.await?.into_parts();
+            let answer = timeout(Wire::PATIENCE, answering).await.expect("an answer within 30 s");
+            let (head, body) = answer?.into_parts();
             let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
             let headers: HashMap<String, String> =
                 head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();

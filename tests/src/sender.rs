@@ -178,7 +178,7 @@ pub struct Wire {
 
 impl Wire {
     /// No answer takes this long.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
     /// Connects.
     ///

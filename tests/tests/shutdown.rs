@@ -15,7 +15,6 @@ use webhook_tests::{Answer, Wire, at_once, delivery};
 at_once! {
     a_handler_that_is_in_time_is_answered_200,
     a_handler_slower_than_the_clock_finishes_after_its_503,
-    new_connections_are_refused_while_it_stops,
 }
 
 /// Neither a line of the program nor its end takes this long.
@@ -110,17 +109,4 @@ async fn a_handler_that_is_in_time_is_answered_200() {
 async fn a_handler_slower_than_the_clock_finishes_after_its_503() {
     let answer = both_finish_and_commit(Duration::from_secs(7)).await;
     assert!(answer.is_try_again(), "{answer:?}");
-}
-
-async fn new_connections_are_refused_while_it_stops() {
-    let mut program = Program::start(Duration::from_secs(2)).await;
-    let _attached = program.begin("evt_attached").await;
-    program.terminate();
-    assert_eq!(program.line().await.unwrap(), "stopping");
-    // The listener closes a moment after that line.
-    let refused = async { while Wire::connect(program.address).await.is_ok() {} };
-    timeout(Duration::from_secs(1), refused).await.expect("the listener closes");
-    let (lines, status) = program.end().await;
-    assert!(status.success(), "{status}");
-    assert_eq!(lines, ["ended evt_attached", "committed id:evt_attached Yes", "drained"]);
 }

@@ -3,31 +3,24 @@
 
 use std::time::Duration;
 
-use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore, Held, StoreFuture};
+use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore, Held};
 use dataflow_webhooks::{
     Claim, DedupKey, Delivery, Endpoint, Outcome, Rejection, RunPermit, StoreOperation,
 };
 use tokio::time::{Instant, sleep_until};
 
-use crate::timer::{guarded, within};
-
-/// The longest a call of the store may take, in all but what the delivery's own
-/// clock leaves.
-pub(crate) const STORE_CALL: Duration = Duration::from_secs(2);
+use crate::store::call_store;
+use crate::timer::AHEAD;
 
 /// The pause before a duplicate in waiting asks again: doubled each time, from
 /// the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long before the deadline a duplicate in waiting asks for the last time,
-/// and a commit is no longer waited for, so that the answer is their own and
-/// not "late".
-pub(crate) const LAST_ASK: Duration = Duration::from_millis(30);
-
 /// A delivery that may run now.
 pub(crate) struct Admission {
     pub(crate) permit: RunPermit,
+    pub(crate) since: Instant,
     /// `None` without deduplication.
     pub(crate) lease: Option<Lease>,
 }
@@ -39,7 +32,7 @@ pub(crate) struct Lease {
     holder: Holder,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Holder {
     Store,
     /// The in-process store that took over while the store was away.
@@ -62,37 +55,6 @@ impl Holder {
     }
 }
 
-/// Why a call of the store came to nothing, in words.
-pub(crate) type StoreFailure = String;
-
-/// Makes one call of the store, within this time, its panics caught.
-pub(crate) async fn call_store<'a, T>(
-    time: Duration,
-    call: impl FnOnce() -> StoreFuture<'a, T>,
-) -> Result<T, StoreFailure> {
-    match within(time, guarded(async { call().await })).await {
-        Some(Ok(Ok(answer))) => Ok(answer),
-        Some(Ok(Err(error))) => Err(in_full(&*error)),
-        Some(Err(_)) => Err("it panicked".into()),
-        None => Err(format!("no answer within {time:?}")),
-    }
-}
-
-/// An error with all that caused it: the outermost often says only "I/O error".
-fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !words.ends_with(&cause) {
-            words.push_str(": ");
-            words.push_str(&cause);
-        }
-        source = error.source();
-    }
-    words
-}
-
 /// Waits until the delivery may run, or says what comes of it instead.
 pub(crate) async fn admit(
     endpoint: &Endpoint,
@@ -101,32 +63,36 @@ pub(crate) async fn admit(
 ) -> Result<Admission, Outcome> {
     if endpoint.store().is_none() {
         let permit = enter(endpoint)?;
-        return Ok(Admission { permit, lease: None });
+        return Ok(Admission { permit, since: Instant::now(), lease: None });
     }
     let key = delivery.dedup_key();
-    let last_ask = deadline - LAST_ASK;
+    let last_ask = deadline - AHEAD;
     let mut pause = FIRST_PAUSE;
     loop {
         // Before the claim, so that no claim is ever made in vain; and not while
         // waiting, so that duplicates in waiting take no handler's place.
         let permit = enter(endpoint)?;
         let mut holder = Holder::Store;
-        let mut answer = claim(endpoint, holder, &key).await;
-        if answer.is_err() && endpoint.stand_in().is_some() {
+        let answer = loop {
+            let answer = claim(endpoint, holder, &key).await;
+            if answer.is_ok() || holder == Holder::StandIn || endpoint.stand_in().is_none() {
+                break answer;
+            }
             holder = Holder::StandIn;
-            answer = claim(endpoint, holder, &key).await;
-        }
+        };
         match answer {
             Ok(ClaimOutcome::New(claim)) => {
                 let lease = Lease { claim, holder };
-                if Instant::now() < deadline {
-                    if let Holder::StandIn = holder {
+                let now = Instant::now();
+                if now < deadline {
+                    if holder == Holder::StandIn {
                         endpoint.telemetry().processed_anyway(delivery);
                     }
-                    return Ok(Admission { permit, lease: Some(lease) });
+                    return Ok(Admission { permit, since: now, lease: Some(lease) });
                 }
-                // The sender has been told to come again: leave it the event.
-                give_back(endpoint, delivery, &lease).await;
+                // The sender has been told to come again: leave it the event. Boxed,
+                // for it is rare and would take its room in every delivery's work.
+                Box::pin(give_back(endpoint, delivery, &lease)).await;
                 return Err(Outcome::Late);
             }
             Ok(ClaimOutcome::Done) => return Err(Outcome::Duplicate),
@@ -156,7 +122,7 @@ async fn claim(endpoint: &Endpoint, holder: Holder, key: &DedupKey) -> Result<Cl
     // claim that comes back later is given back. One that is cut off here and
     // was stored all the same lapses before the sender's next attempt.
     let terms = endpoint.limits().terms();
-    call_store(STORE_CALL, || store.claim(key, terms)).await.map_err(|failure| {
+    call_store(None, || store.claim(key, terms)).await.map_err(|failure| {
         endpoint.telemetry().store_failed(StoreOperation::Claim, &failure);
     })
 }
@@ -167,7 +133,7 @@ async fn give_back(endpoint: &Endpoint, delivery: &Delivery, lease: &Lease) {
     let Some(store) = lease.store(endpoint) else { return };
     let terms = endpoint.limits().terms();
     let operation = StoreOperation::Release;
-    match call_store(STORE_CALL, || store.release(&lease.claim, terms)).await {
+    match call_store(None, || store.release(&lease.claim, terms)).await {
         Ok(Held::Yes) => {}
         Ok(Held::No) => endpoint.telemetry().lease_lost(delivery, operation),
         Err(failure) => endpoint.telemetry().store_failed(operation, &failure),

@@ -75,6 +75,7 @@ mod detach;
 mod receive;
 mod run;
 mod settle;
+mod store;
 mod timer;
 
 pub use detach::{Detach, Ended, Spanned, on_runtime};

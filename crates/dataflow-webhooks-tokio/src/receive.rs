@@ -115,28 +115,33 @@ where
     B: Body,
 {
     let length = head.content_length;
-    let begun = endpoint.begin(head.method, head.signature_lines, length);
+    let mut begun = endpoint.begin(head.method, head.signature_lines, length);
     let expects_continue = head.expects_continue;
     let deadline = head.arrived + endpoint.limits().body_within();
     async move {
         let mut body = pin!(body);
-        let refused = match begun {
+        // By reference: a verification is too large to be held twice.
+        let collected = match &mut begun {
+            Ok(verification) => {
+                unless(collect(verification, body.as_mut()), Alarm::at(deadline)).await
+            }
+            Err(_) => None,
+        };
+        let refused = match (begun, collected) {
+            (Ok(verification), Some(Ok(()))) => match verification.finish() {
+                Ok(delivery) => return Ok(delivery),
+                Err(rejection) => Refused { rejection, rest: Rest::None },
+            },
+            (Ok(_), Some(Err(refused))) => refused,
+            // It has had its time; whatever trickles in later will not be waited
+            // for.
+            (Ok(_), None) => {
+                Refused { rejection: RejectionKind::BodyTimeout.into(), rest: Rest::Unread }
+            }
             // Whoever waits for `100 Continue` has sent nothing yet and needs no
             // more than the answer.
-            Err(rejection) if expects_continue => Refused { rejection, rest: Rest::Unread },
-            Err(rejection) => Refused { rejection, rest: Rest::Readable },
-            Ok(verification) => {
-                let whole = pin!(collect(verification, body.as_mut()));
-                match unless(whole, Alarm::at(deadline)).await {
-                    Some(Ok(delivery)) => return Ok(delivery),
-                    Some(Err(refused)) => refused,
-                    // It has had its time; whatever trickles in later will not
-                    // be waited for.
-                    None => {
-                        Refused { rejection: RejectionKind::BodyTimeout.into(), rest: Rest::Unread }
-                    }
-                }
-            }
+            (Err(rejection), _) if expects_continue => Refused { rejection, rest: Rest::Unread },
+            (Err(rejection), _) => Refused { rejection, rest: Rest::Readable },
         };
         endpoint.telemetry().rejected(&refused.rejection);
         let all_came = match refused.rest {
@@ -166,9 +171,9 @@ enum Rest {
 }
 
 async fn collect<B: Body>(
-    mut verification: Verification,
+    verification: &mut Verification,
     mut body: Pin<&mut B>,
-) -> Result<Delivery, Refused> {
+) -> Result<(), Refused> {
     while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_chunk(cx)).await {
         match chunk {
             Ok(chunk) => verification
@@ -184,7 +189,7 @@ async fn collect<B: Body>(
             }
         }
     }
-    verification.finish().map_err(|rejection| Refused { rejection, rest: Rest::None })
+    Ok(())
 }
 
 /// Reads what still comes of a refused body and drops it, within bounds. Says

@@ -9,10 +9,11 @@ use dataflow_webhooks::{Delivery, Endpoint, HandlerEnd, Outcome, StoreOperation,
 use tokio::time::Instant;
 
 use crate::Reply;
-use crate::admit::{Admission, Lease, STORE_CALL, admit, call_store};
+use crate::admit::{Admission, Lease, admit};
 use crate::detach::Ended;
-use crate::settle::settle;
-use crate::timer::{Alarm, Panicked, guarded, poll_guarded, unless};
+use crate::settle::{attempt, conclude};
+use crate::store::call_store;
+use crate::timer::{Alarm, Guarded, Panicked, guarded, unless};
 
 /// The pause before a renewal that the store did not answer is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
@@ -39,11 +40,11 @@ where
     Run: Future<Output = Result<R, E>>,
     R: Reply,
 {
-    let (endpoint, delivery) = (endpoint.clone(), delivery.clone());
+    let (endpoint, mut delivery) = (endpoint.clone(), delivery.clone());
     async move {
         // Let go at the deadline: nothing is claimed yet, the sender comes again,
         // and no place among the running handlers bounds how many wait here.
-        let service = match unless(pin!(guarded(ready)), Alarm::at(deadline)).await {
+        let service = match unless(guarded(ready), Alarm::at(deadline)).await {
             Some(Ok(Ok(service))) => service,
             Some(Ok(Err(error))) => return Ended::new(Outcome::Failed, Err(error)),
             Some(Err(Panicked)) => return Ended::fixed(Outcome::Panicked),
@@ -53,22 +54,26 @@ where
             Ok(admission) => admission,
             Err(outcome) => return Ended::fixed(outcome),
         };
-        let delivery = match &admission.lease {
-            Some(lease) => delivery.with_claim(lease.claim.clone()),
-            None => delivery,
-        };
-        let given = delivery.clone();
-        // `call` itself may panic, so it is called where a panic is caught.
-        let handler = async move { call(service, given).await };
+        if let Some(lease) = &admission.lease {
+            delivery = delivery.with_claim(lease.claim.clone());
+        }
         let end = {
-            // A handler that is cut off may panic while it is dropped.
-            let mut attended = pin!(attend(&endpoint, &delivery, &mut admission, handler));
-            let end = poll_fn(|cx| poll_guarded(attended.as_mut(), cx)).await;
-            end.unwrap_or(End::Panicked)
+            let mut handler = pin!(Guarded::vacant());
+            let mut end = match handler.as_mut().start(|| call(service, delivery.clone())) {
+                Ok(()) => attend(&endpoint, &delivery, &mut admission, handler.as_mut()).await,
+                Err(Panicked) => End::Panicked,
+            };
+            if handler.vacate().is_err() {
+                end = End::Panicked;
+            }
+            end
         };
         let (end, verdict, ended) = judge(end);
         endpoint.telemetry().handler_ended(&delivery, end);
-        settle(&endpoint, &delivery, admission, verdict, deadline).await;
+        if let Some(lease) = &admission.lease {
+            let tried = attempt(&endpoint, lease, verdict, Some(deadline)).await;
+            conclude(endpoint, delivery, admission, verdict, tried);
+        }
         ended
     }
 }
@@ -106,11 +111,10 @@ async fn attend<R, E>(
     endpoint: &Endpoint,
     delivery: &Delivery,
     admission: &mut Admission,
-    handler: impl Future<Output = Result<R, E>>,
+    mut handler: Pin<&mut Guarded<impl Future<Output = Result<R, E>>>>,
 ) -> End<R, E> {
-    let mut handler = pin!(guarded(handler));
     let third = endpoint.limits().terms().lease() / 3;
-    let started = Instant::now();
+    let started = admission.since;
     let cut_off = started + endpoint.limits().longest_run();
     let mut next = started + third;
     loop {
@@ -122,8 +126,9 @@ async fn attend<R, E>(
             return End::CutOff;
         }
         let Some(held) = &admission.lease else { continue };
-        // The handler goes on while the store answers.
-        let renewal = beside(handler.as_mut(), renew(endpoint, held)).await;
+        // The handler goes on while the store answers. Boxed, for it is rare and
+        // would take its room in the work of every delivery.
+        let renewal = beside(handler.as_mut(), Box::pin(renew(endpoint, held))).await;
         match renewal {
             Beside::Handler(end) => return ended(end),
             Beside::Other(Renewal::Renewed) => next = Instant::now() + third,
@@ -152,7 +157,7 @@ enum Renewal {
 async fn renew(endpoint: &Endpoint, lease: &Lease) -> Renewal {
     let Some(store) = lease.store(endpoint) else { return Renewal::Lost };
     let terms = endpoint.limits().terms();
-    match call_store(STORE_CALL, || store.renew(&lease.claim, terms)).await {
+    match call_store(None, || store.renew(&lease.claim, terms)).await {
         Ok(Held::Yes) => Renewal::Renewed,
         Ok(Held::No) => Renewal::Lost,
         Err(failure) => {
@@ -170,9 +175,8 @@ enum Beside<A, B> {
 /// Polls the handler and one other thing, until either is done.
 async fn beside<A: Future, B: Future>(
     mut handler: Pin<&mut A>,
-    other: B,
+    mut other: Pin<Box<B>>,
 ) -> Beside<A::Output, B::Output> {
-    let mut other = pin!(other);
     poll_fn(|cx| {
         if let std::task::Poll::Ready(end) = handler.as_mut().poll(cx) {
             return std::task::Poll::Ready(Beside::Handler(end));

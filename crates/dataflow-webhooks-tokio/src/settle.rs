@@ -3,51 +3,51 @@
 
 use std::time::Duration;
 
-use dataflow_webhooks::dedup::{Held, StoreFuture};
+use dataflow_webhooks::dedup::Held;
 use dataflow_webhooks::{Delivery, Endpoint, PendingCommit, StoreOperation, Verdict};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::admit::{Admission, LAST_ASK, Lease, STORE_CALL, StoreFailure, call_store};
+use crate::admit::{Admission, Lease};
+use crate::store::{StoreFailure, call_store};
 
 /// The pause before a failed settlement is tried again: doubled each time, from
 /// the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long before the deadline the first try is given up at the latest, so that
-/// the handler's answer goes out and not the one to a late handler.
-const ANSWER_AHEAD: Duration = Duration::from_millis(30);
-
-/// Settles the claim of a handler that has ended. Returns after the first try,
-/// whatever came of it: the sender must not wait for a store.
-pub(crate) async fn settle(
+/// One try to settle a claim, within the time that the sender still waits.
+pub(crate) async fn attempt(
     endpoint: &Endpoint,
-    delivery: &Delivery,
+    lease: &Lease,
+    verdict: Verdict,
+    deadline: Option<Instant>,
+) -> Result<Held, StoreFailure> {
+    let Some(store) = lease.store(endpoint) else { return Ok(Held::No) };
+    let (claim, terms) = (&lease.claim, endpoint.limits().terms());
+    let call = || match verdict {
+        Verdict::Commit => store.commit(claim, terms),
+        Verdict::Release => store.release(claim, terms),
+    };
+    call_store(deadline, call).await
+}
+
+/// What follows from the first try, whatever came of it: the sender must not wait
+/// for a store.
+pub(crate) fn conclude(
+    endpoint: Endpoint,
+    delivery: Delivery,
     admission: Admission,
     verdict: Verdict,
-    deadline: Instant,
+    tried: Result<Held, StoreFailure>,
 ) {
-    let Admission { permit, lease } = admission;
-    let Some(lease) = lease else { return };
-    let left = (deadline - LAST_ASK).saturating_duration_since(Instant::now());
-    // With nobody waiting any more, the store has the time it usually has.
-    let time = if left.is_zero() {
-        STORE_CALL
-    } else {
-        (left - ANSWER_AHEAD.min(left / 2)).min(STORE_CALL)
-    };
-    match attempt(endpoint, &lease, verdict, time).await {
-        Ok(held) => note(endpoint, delivery, verdict, held),
+    let Admission { permit, lease: Some(lease), .. } = admission else { return };
+    match tried {
+        Ok(held) => note(&endpoint, &delivery, verdict, held),
         Err(failure) => {
             endpoint.telemetry().store_failed(verdict.into(), &failure);
-            let retrying = settle_later(
-                endpoint.clone(),
-                delivery.clone(),
-                lease,
-                verdict,
-                permit.into_pending(),
-            );
+            let pending = permit.into_pending();
+            let retrying = settle_later(endpoint, delivery, lease, verdict, pending);
             // The runtime is there: this was polled by it. Should it be on its
             // way down, the lease lapses and the event runs again.
             if let Ok(runtime) = Handle::try_current() {
@@ -55,23 +55,6 @@ pub(crate) async fn settle(
             }
         }
     }
-}
-
-async fn attempt(
-    endpoint: &Endpoint,
-    lease: &Lease,
-    verdict: Verdict,
-    time: Duration,
-) -> Result<Held, StoreFailure> {
-    let Some(store) = lease.store(endpoint) else { return Ok(Held::No) };
-    let (claim, terms) = (&lease.claim, endpoint.limits().terms());
-    call_store(time, || -> StoreFuture<'_, Held> {
-        match verdict {
-            Verdict::Commit => store.commit(claim, terms),
-            Verdict::Release => store.release(claim, terms),
-        }
-    })
-    .await
 }
 
 /// Tries until the store accepts or refuses it, with back-off. Drain waits for
@@ -96,7 +79,7 @@ async fn settle_later(
     while started.elapsed() < patience {
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        match attempt(&endpoint, &lease, verdict, STORE_CALL).await {
+        match attempt(&endpoint, &lease, verdict, None).await {
             Ok(held) => {
                 note(&endpoint, &delivery, verdict, held);
                 break;
@@ -119,7 +102,7 @@ async fn settle_later(
 async fn keep(endpoint: &Endpoint, lease: &Lease) -> bool {
     let Some(store) = lease.store(endpoint) else { return false };
     let terms = endpoint.limits().terms();
-    match call_store(STORE_CALL, || store.renew(&lease.claim, terms)).await {
+    match call_store(None, || store.renew(&lease.claim, terms)).await {
         Ok(held) => held == Held::Yes,
         Err(failure) => {
             endpoint.telemetry().store_failed(StoreOperation::Renew, &failure);

@@ -1,13 +1,18 @@
 //! Time-outs that cost nothing while nothing waits.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long before the deadline whatever has an answer of its own gives up
+/// waiting, so that this answer goes out and not the one to a late handler.
+pub(crate) const AHEAD: Duration = Duration::from_millis(30);
 
 /// An alarm that makes its timer at the second `Pending`.
 ///
@@ -15,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// most handlers and stores are ready at the first or second poll. So the first
 /// poll only asks to be polled again at once; the second one makes the timer.
 pub(crate) enum Alarm {
-    After(Duration),
+    After(Duration, Option<Instant>),
     At(Instant),
     Nudged(Instant),
     Armed(Pin<Box<Sleep>>),
@@ -27,14 +32,21 @@ impl Alarm {
         Self::At(moment)
     }
 
-    /// Rings this long after the first poll.
-    pub(crate) fn after(time: Duration) -> Self {
-        Self::After(time)
+    /// Rings this long after the first poll; or a little before the deadline, if
+    /// that is sooner and the deadline still to come then.
+    pub(crate) fn after(time: Duration, deadline: Option<Instant>) -> Self {
+        Self::After(time, deadline)
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::After(time) => *self = Self::Nudged(Instant::now() + *time),
+            Self::After(time, deadline) => {
+                let now = Instant::now();
+                let left = deadline.map_or(Duration::ZERO, |d| d.saturating_duration_since(now));
+                let ahead = left - AHEAD.min(left / 2);
+                let time = if ahead.is_zero() { *time } else { ahead.min(*time) };
+                *self = Self::Nudged(now + time);
+            }
             Self::At(moment) => *self = Self::Nudged(*moment),
             Self::Nudged(moment) => {
                 let mut sleep = Box::pin(sleep_until(*moment));
@@ -49,21 +61,39 @@ impl Alarm {
     }
 }
 
-/// What `work` comes to, unless the alarm rings first. `work` is asked first.
-pub(crate) async fn unless<F: Future + ?Sized>(
-    mut work: Pin<&mut F>,
-    mut alarm: Alarm,
-) -> Option<F::Output> {
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => alarm.poll(cx).map(|()| None),
-    })
-    .await
+pin_project! {
+    /// What `work` comes to, unless the alarm rings first. `work` is asked first.
+    ///
+    /// A struct, as all combinators here: an `async fn` would hold `work` twice,
+    /// and each one around it would double that again.
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct Unless<F> {
+        #[pin]
+        work: F,
+        alarm: Alarm,
+    }
+}
+
+impl<F: Future> Future for Unless<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let this = self.project();
+        match this.work.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => this.alarm.poll(cx).map(|()| None),
+        }
+    }
+}
+
+/// What `work` comes to, unless the alarm rings first.
+pub(crate) fn unless<F: Future>(work: F, alarm: Alarm) -> Unless<F> {
+    Unless { work, alarm }
 }
 
 /// What `work` comes to within this time.
-pub(crate) async fn within<F: Future>(time: Duration, work: F) -> Option<F::Output> {
-    unless(pin!(work), Alarm::after(time)).await
+pub(crate) fn within<F: Future>(time: Duration, work: F) -> Unless<F> {
+    unless(work, Alarm::after(time, None))
 }
 
 /// A panic, caught.
@@ -75,21 +105,71 @@ pub(crate) fn poll_guarded<F: Future + ?Sized>(
     work: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, Panicked>> {
-    // Nothing of the future is looked at after a panic, so no broken state can
-    // be observed.
-    match catch_unwind(AssertUnwindSafe(|| work.poll(cx))) {
+    match caught(|| work.poll(cx)) {
         Ok(poll) => poll.map(Ok),
-        Err(panic) => {
-            discard(panic);
-            Poll::Ready(Err(Panicked))
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    }
+}
+
+/// Does one thing, and turns a panic into a value.
+fn caught<T>(step: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // Nothing that the step had in its hands is looked at after a panic, so no
+    // broken state can be observed.
+    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
+        discard(panic);
+        Panicked
+    })
+}
+
+pin_project! {
+    /// A place for one piece of work, all of whose panics are caught: while it is
+    /// made, polled, dropped.
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct Guarded<F> {
+        #[pin]
+        work: Option<F>,
+    }
+}
+
+impl<F> Guarded<F> {
+    /// A place without work as yet.
+    pub(crate) fn vacant() -> Self {
+        Self { work: None }
+    }
+
+    /// Puts in what `make` makes.
+    pub(crate) fn start(self: Pin<&mut Self>, make: impl FnOnce() -> F) -> Result<(), Panicked> {
+        let work = caught(make)?;
+        self.project().work.set(Some(work));
+        Ok(())
+    }
+
+    /// Drops the work, finished or not.
+    pub(crate) fn vacate(self: Pin<&mut Self>) -> Result<(), Panicked> {
+        caught(|| self.project().work.set(None))
+    }
+}
+
+impl<F: Future> Future for Guarded<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().work.as_pin_mut() {
+            Some(work) => poll_guarded(work, cx),
+            None => Poll::Ready(Err(Panicked)),
         }
     }
 }
 
 /// Runs `work` to its end or its panic.
-pub(crate) async fn guarded<F: Future>(work: F) -> Result<F::Output, Panicked> {
-    let mut work = pin!(work);
-    poll_fn(|cx| poll_guarded(work.as_mut(), cx)).await
+pub(crate) fn guarded<F: Future>(work: F) -> Guarded<F> {
+    Guarded { work: Some(work) }
+}
+
+/// Runs what `make` makes, now, to its end or its panic.
+pub(crate) fn guarded_from<F: Future>(make: impl FnOnce() -> F) -> Guarded<F> {
+    // Polled without work, it says that there was a panic.
+    Guarded { work: caught(make).ok() }
 }
 
 /// Drops what a panic carried, which may panic in its turn.

@@ -1,7 +1,7 @@
 //! The answers: the inner service's own, or a fixed text.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use dataflow_webhooks::{Answer, Outcome};
@@ -75,6 +75,27 @@ impl<B> Reply for HttpReply<B> {
 
     fn acknowledge(&mut self) {
         *self.0.status_mut() = StatusCode::OK;
+    }
+}
+
+pin_project! {
+    /// The inner service's response on its way to being a reply. An async block
+    /// would hold the future twice.
+    pub(crate) struct Answering<F> {
+        #[pin]
+        pub(crate) response: F,
+    }
+}
+
+impl<F, B, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<HttpReply<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.project().response.poll(cx))?;
+        Poll::Ready(Ok(HttpReply(response.map(ResponseBody::inner))))
     }
 }
 

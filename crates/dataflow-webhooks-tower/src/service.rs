@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::WebhookBody;
-use crate::response::{HttpReply, ResponseBody, refuse};
+use crate::response::{Answering, HttpReply, ResponseBody, refuse};
 
 const SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_HEADER);
 
@@ -68,8 +68,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let arrived = Instant::now();
         let (endpoint, mut inner) = (self.endpoint.clone(), self.inner.clone());
+        let (mut parts, body) = request.into_parts();
         Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
             if let Some(delivery) = parts.extensions.get::<Delivery>() {
                 // This layer is around already; see the crate's documentation.
                 if !delivery.came_through(&endpoint) {
@@ -101,8 +101,7 @@ where
             let call = move |mut inner: S, delivery: Delivery| {
                 let body = WebhookBody::from(delivery.body().clone());
                 parts.extensions.insert(delivery);
-                let response = inner.call(Request::from_parts(parts, body));
-                async move { Ok(HttpReply(response.await?.map(ResponseBody::inner))) }
+                Answering { response: inner.call(Request::from_parts(parts, body)) }
             };
             let work = handle(&endpoint, &delivery, deadline, ready, call);
             Ok(Detach::new(&endpoint, &delivery, deadline, work, on_runtime).await?.0)
@@ -128,7 +127,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut body = self.project().body;
-        loop {
+        // A body that knows its end need not be asked for it.
+        while !body.is_end_stream() {
             let Some(frame) = ready!(body.as_mut().poll_frame(cx)) else {
                 return Poll::Ready(None);
             };
@@ -141,6 +141,7 @@ where
                 Err(error) => return Poll::Ready(Some(Err(body_error(error.into())))),
             }
         }
+        Poll::Ready(None)
     }
 }
 

@@ -10,9 +10,9 @@ use std::fmt;
 use std::ops::Range;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use crate::event::{EventType, json};
+use crate::hex::sha256_name;
 
 /// Bytes that an `id` may have.
 const ID_LENGTH: std::ops::RangeInclusive<usize> = 1..=255;
@@ -63,8 +63,8 @@ impl Envelope {
         let event_type = event_type.value(EnvelopeErrorKind::RepeatedType)?;
         let (id, id_place) = match (id.and_then(usable_id), id) {
             (Some(usable), _) => (usable.into_owned(), IdPlace::Written),
-            (None, Some(odd)) => (digest_id(body), IdPlace::Instead(span(text, odd))),
-            (None, None) => (digest_id(body), IdPlace::Missing),
+            (None, Some(odd)) => (sha256_name(body), IdPlace::Instead(span(text, odd))),
+            (None, None) => (sha256_name(body), IdPlace::Missing),
         };
         Ok(Self {
             id,
@@ -137,20 +137,6 @@ impl<'a> Once<'a> {
 fn usable_id(text: &str) -> Option<Cow<'_, str>> {
     // U+0000 is left out because PostgreSQL's TEXT, where identifiers end up, refuses it.
     json::string(text).filter(|id| ID_LENGTH.contains(&id.len()) && !id.contains('\0'))
-}
-
-/// What identifies an event without a usable `id`: every delivery of it has the same body.
-fn digest_id(body: &[u8]) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-
-    let digest = Sha256::digest(body);
-    let mut id = String::with_capacity("sha256:".len() + 2 * digest.len());
-    id.push_str("sha256:");
-    for byte in digest {
-        id.push(char::from(HEX[usize::from(byte >> 4)]));
-        id.push(char::from(HEX[usize::from(byte & 15)]));
-    }
-    id
 }
 
 /// Where `part`, which is a slice of `whole`, stands in it.

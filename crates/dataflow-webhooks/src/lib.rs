@@ -8,6 +8,7 @@ mod endpoint;
 mod envelope;
 pub mod event;
 mod explain;
+mod hex;
 mod keyring;
 mod rejection;
 mod secret;

@@ -1,10 +1,9 @@
 //! Owns the form in which stores see an event's id.
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
+use crate::hex::sha256_name;
 
 /// The longest id, in bytes, that is stored as it is.
 const LONGEST_PLAIN_ID: usize = 64;
@@ -30,17 +29,7 @@ impl DedupKey {
     /// The key of the event with this id. Any string has one, the empty one included.
     #[must_use]
     pub fn from_event_id(id: &str) -> Self {
-        let mut text = String::with_capacity("sha256:".len() + 64);
-        if is_plain(id) {
-            text.push_str("id:");
-            text.push_str(id);
-        } else {
-            text.push_str("sha256:");
-            for byte in Sha256::digest(id.as_bytes()) {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02x}");
-            }
-        }
+        let text = if is_plain(id) { format!("id:{id}") } else { sha256_name(id.as_bytes()) };
         Self(text.into())
     }
 

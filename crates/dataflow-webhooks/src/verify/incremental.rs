@@ -11,9 +11,10 @@ use sha2::Sha256;
 use super::held::Held;
 use super::{VerifiedSignature, Verifier, matches_any, moment};
 use crate::delivery::Delivery;
+use crate::hex::push_hex;
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind as Kind};
-use crate::signature::{Digest, Prefix, SignatureHeader, mac, push_hex};
+use crate::signature::{self, Digest, Digits, SignatureHeader, mac};
 
 /// A body on its way in: [`Verifier::begin`], then [`update`](Self::update) for
 /// each chunk, then [`finish`](Self::finish).
@@ -39,7 +40,7 @@ pub struct Verification {
     keys: KeyRing,
     generation: u64,
     mac: Hmac<Sha256>,
-    prefix: Prefix,
+    digits: Digits,
     signed_at: i64,
     begun_at: Timestamp,
     candidates: Candidates,
@@ -96,11 +97,11 @@ impl Candidates {
     }
 
     /// A header line that says the same as the one received.
-    fn header_line(&self, prefix: &Prefix) -> Vec<u8> {
+    fn header_line(&self, digits: &Digits) -> Vec<u8> {
         if let Self::None(line) = self {
             return line.to_vec();
         }
-        let mut line = format!("t={}", prefix.digits());
+        let mut line = format!("t={}", digits.as_str());
         for digest in self.as_slice() {
             line.push_str(",v1=");
             push_hex(&mut line, digest);
@@ -116,17 +117,16 @@ impl Verification {
         begun_at: Timestamp,
         declared: Option<u64>,
     ) -> Self {
-        let prefix = Prefix::new(header.digits);
         let (mut mac, generation) = {
             let keys = verifier.keys.read();
             (keys.newest().mac.clone(), keys.generation)
         };
-        mac.update(prefix.as_bytes());
+        signature::begin(&mut mac, header.digits);
         Self {
             keys: verifier.keys.clone(),
             generation,
             mac,
-            prefix,
+            digits: Digits::new(header.digits),
             signed_at: header.signed_at,
             begun_at,
             candidates: Candidates::of(header),
@@ -187,7 +187,7 @@ impl Verification {
     pub fn finish(mut self) -> Result<Delivery, Rejection> {
         let Some(key) = self.matching_key() else {
             if let Some(observer) = &self.observer {
-                let line = || self.candidates.header_line(&self.prefix);
+                let line = || self.candidates.header_line(&self.digits);
                 observer.no_match(self.held.len(), &|| (line(), self.held.to_bytes()));
             }
             return Err(Kind::NoMatch.into());
@@ -205,7 +205,7 @@ impl Verification {
             let digest = if index == 0 && begun_with_newest {
                 self.mac.clone().finalize().into_bytes().into()
             } else {
-                mac(&key.mac, &self.prefix, self.held.pieces())
+                mac(&key.mac, self.digits.as_bytes(), self.held.pieces())
             };
             if matches_any(&digest, candidates.iter().copied()) {
                 return Some(key.label.clone());
