@@ -38,11 +38,11 @@ fn no_secret_and_no_body_is_traced() {
         let _ = delivery.event();
         assert_eq!(endpoint.counts().mismatched, 1);
         let _span = telemetry.span(&delivery);
-        for outcome in Outcome::ALL {
+        for &outcome in Outcome::ALL {
             telemetry.answered(&delivery, outcome, false);
             telemetry.answered(&delivery, outcome, true);
         }
-        for kind in RejectionKind::ALL {
+        for &kind in RejectionKind::ALL {
             telemetry.rejected(&Rejection::new(kind));
         }
         let no_event = verifier().verify([header(SECRET, NOW, b"hush")], "hush".as_bytes());

@@ -63,13 +63,13 @@ impl Counts {
     /// How many requests were refused for this.
     #[must_use]
     pub fn rejected(&self, kind: RejectionKind) -> u64 {
-        position(&RejectionKind::ALL, &kind).map_or(0, |index| self.rejections[index])
+        position(RejectionKind::ALL, &kind).map_or(0, |index| self.rejections[index])
     }
 
     /// How many calls of the store failed or took too long.
     #[must_use]
     pub fn store_errors(&self, operation: StoreOperation) -> u64 {
-        position(&StoreOperation::ALL, &operation).map_or(0, |index| self.store_errors[index])
+        position(StoreOperation::ALL, &operation).map_or(0, |index| self.store_errors[index])
     }
 }
 
@@ -89,7 +89,7 @@ pub enum StoreOperation {
 
 impl StoreOperation {
     /// Every operation, in the order of declaration.
-    pub const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Commit, Self::Release];
+    pub const ALL: &'static [Self] = &[Self::Claim, Self::Renew, Self::Commit, Self::Release];
 
     /// The name as it stands in logs and metric labels.
     #[must_use]

@@ -80,7 +80,7 @@ impl Telemetry {
     /// A request was refused before a claim.
     pub fn rejected(&self, rejection: &Rejection) {
         let kind = rejection.kind();
-        if let Some(index) = position(&RejectionKind::ALL, &kind) {
+        if let Some(index) = position(RejectionKind::ALL, &kind) {
             add(&self.rejections[index]);
         }
         use RejectionKind as K;
@@ -102,7 +102,7 @@ impl Telemetry {
     /// answer to an authentic delivery. `is_200` is whether the sender counts it
     /// as success.
     pub fn answered(&self, delivery: &Delivery, outcome: Outcome, is_200: bool) {
-        match position(&Outcome::ALL, &outcome) {
+        match position(Outcome::ALL, &outcome) {
             Some(index) => add(&self.outcomes[index]),
             // A rejection: `rejected` has counted and logged it.
             None => {
@@ -142,7 +142,7 @@ impl Telemetry {
 
     /// A call of the dedup store failed or took too long.
     pub fn store_failed(&self, operation: StoreOperation, error: &dyn fmt::Display) {
-        if let Some(index) = position(&StoreOperation::ALL, &operation) {
+        if let Some(index) = position(StoreOperation::ALL, &operation) {
             add(&self.store_errors[index]);
         }
         log!(warn, %operation, "the dedup store failed to {operation}: {error}");
