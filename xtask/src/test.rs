@@ -91,7 +91,6 @@ fn program_in(message: &[u8], name: &str) -> Option<PathBuf> {
 fn tests(workspace: &Workspace, programs: &Path) -> Outcome<Count> {
     let mut command = cargo(&workspace.root);
     command
-        .env("WEBHOOK_TESTS_FULL", "1")
         .env("WEBHOOK_TESTS_BIN_DIR", programs)
         // One run shows every test that fails, not only the first program's.
         .args(["test", "--no-fail-fast"])
