@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{BODY, NOW, SECRET, at, builder, good_header, header};
+use common::{BODY, NOW, OTHER, SECRET, at, builder, good_header, header};
 use dataflow_webhooks::{
-    Delivery, Endpoint, HandlerEnd, Outcome, Rejection, RejectionKind, StoreOperation, Verdict,
+    Delivery, Endpoint, HandlerEnd, Outcome, Rejection, RejectionKind, Secret, StoreOperation,
+    Verdict,
 };
 
 fn endpoint() -> Endpoint {
@@ -105,6 +106,20 @@ fn a_bad_delivery_is_not_the_last_authentic_one() {
     body.update("{}").unwrap();
     assert!(body.finish().is_err());
     assert_eq!(endpoint.counts().last_authentic, None);
+}
+
+#[test]
+fn authentic_deliveries_are_counted_and_those_by_an_older_key_apart() {
+    let endpoint = endpoint();
+    let older = Secret::new(SECRET).unwrap();
+    delivery(&endpoint, BODY);
+    assert_eq!((endpoint.counts().authentic, endpoint.counts().authentic_by_older_key), (1, 0));
+    endpoint.keys().replace([Secret::new(OTHER).unwrap(), older]).unwrap();
+    delivery(&endpoint, BODY);
+    let mut bad = endpoint.begin("POST", [good_header()], None).unwrap();
+    bad.update("{}").unwrap();
+    assert!(bad.finish().is_err());
+    assert_eq!((endpoint.counts().authentic, endpoint.counts().authentic_by_older_key), (2, 1));
 }
 
 #[test]

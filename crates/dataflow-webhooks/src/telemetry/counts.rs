@@ -15,6 +15,13 @@ pub struct Counts {
     pub(super) outcomes: [u64; Outcome::ALL.len()],
     pub(super) rejections: [u64; RejectionKind::ALL.len()],
     pub(super) store_errors: [u64; StoreOperation::ALL.len()],
+    /// Authentic deliveries of events, each attempt by itself. The platform sends
+    /// at most 100 a second and 10 000 an hour, and drops the oldest beyond that
+    /// ("Rate Limits").
+    pub authentic: u64,
+    /// Those of them that another key than the newest one of the ring matched.
+    /// Worth an alert when it still rises 8 hours after a rotation.
+    pub authentic_by_older_key: u64,
     /// Authentic deliveries that were not answered 200.
     pub authentic_refused: u64,
     /// The same, since the last one that was: five may disable the webhook

@@ -63,6 +63,8 @@ pub struct Telemetry {
     outcomes: [AtomicU64; Outcome::ALL.len()],
     rejections: [AtomicU64; RejectionKind::ALL.len()],
     store_errors: [AtomicU64; StoreOperation::ALL.len()],
+    authentic: AtomicU64,
+    authentic_by_older_key: AtomicU64,
     authentic_refused: AtomicU64,
     in_a_row: AtomicU64,
     /// Unix time in milliseconds; 0 is never.
@@ -168,7 +170,11 @@ impl Telemetry {
         log!(warn, "{id} is handled without the dedup store: another process may handle it too");
     }
 
-    pub(crate) fn verified(&self, at: Timestamp) {
+    pub(crate) fn verified(&self, at: Timestamp, by_newest: bool) {
+        add(&self.authentic);
+        if !by_newest {
+            add(&self.authentic_by_older_key);
+        }
         self.last_authentic.fetch_max(at.as_millisecond(), Relaxed);
     }
 
@@ -212,6 +218,8 @@ impl Telemetry {
             outcomes: std::array::from_fn(|i| get(&self.outcomes[i])),
             rejections: std::array::from_fn(|i| get(&self.rejections[i])),
             store_errors: std::array::from_fn(|i| get(&self.store_errors[i])),
+            authentic: get(&self.authentic),
+            authentic_by_older_key: get(&self.authentic_by_older_key),
             authentic_refused: get(&self.authentic_refused),
             authentic_refused_in_a_row: get(&self.in_a_row),
             last_authentic: (millis != 0)
