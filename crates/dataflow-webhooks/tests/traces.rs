@@ -61,6 +61,20 @@ fn no_secret_and_no_body_is_traced() {
 }
 
 #[test]
+fn a_span_shows_the_outcome_once_there_is_one() {
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let mut body = endpoint.begin("POST", [header(SECRET, NOW, BODY)], None).unwrap();
+        body.update(BODY).unwrap();
+        let span = endpoint.telemetry().span(&body.finish().unwrap());
+        span.record(Outcome::Late);
+    });
+    let (new, close) = (log.lines().next().unwrap(), log.lines().last().unwrap());
+    assert!(!new.contains("outcome"), "{new}");
+    assert!(close.contains("outcome=\"late\""), "{close}");
+}
+
+#[test]
 fn a_span_shows_id_type_key_and_skew() {
     let log = capture(|| {
         let endpoint = builder().build().unwrap();

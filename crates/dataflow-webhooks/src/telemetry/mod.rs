@@ -266,8 +266,8 @@ pub fn log_missing_layer(fix: &dyn fmt::Display) {
     log!(error, "{fix}");
 }
 
-/// The span of one delivery: event id, type, key label, skew. Empty without the
-/// feature `tracing`.
+/// The span of one delivery: event id, type, key label, skew, and in the end the
+/// outcome. Empty without the feature `tracing`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeliverySpan {
@@ -285,6 +285,7 @@ impl DeliverySpan {
             event_type = %shown(delivery.event_type().as_str()),
             key = delivery.key(),
             skew_seconds = delivery.skew().as_secs(),
+            outcome = tracing::field::Empty,
         );
         Self { span }
     }
@@ -292,6 +293,17 @@ impl DeliverySpan {
     #[cfg(not(feature = "tracing"))]
     fn new(_delivery: &Delivery) -> Self {
         Self {}
+    }
+
+    /// Writes the outcome into the span, once there is one.
+    pub fn record(&self, outcome: Outcome) {
+        // The field is looked up by its name: not where nobody listens.
+        #[cfg(feature = "tracing")]
+        if !self.span.is_disabled() {
+            self.span.record("outcome", outcome.as_str());
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = outcome;
     }
 
     /// Polls a future inside the span.
