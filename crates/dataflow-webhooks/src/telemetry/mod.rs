@@ -56,7 +56,7 @@ pub enum HandlerEnd {
     CutOff,
 }
 
-/// Where the road and the adapters report what they saw. Read it with
+/// Where adapters report what they saw. Read it with
 /// [`Endpoint::counts`](crate::Endpoint::counts).
 #[derive(Default)]
 pub struct Telemetry {
