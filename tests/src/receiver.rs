@@ -72,8 +72,9 @@ pub struct Receiver {
 
 impl Receiver {
     /// Serves an application, HTTP/1 and HTTP/2, on a free loopback port. As the
-    /// documentation advises, it holds at most 64 KiB read ahead on a connection:
-    /// hyper's buffer grows to almost twice its `max_buf_size`.
+    /// documentation advises, a connection holds at most 64 KiB that the
+    /// application has not asked for: hyper's buffer grows to almost twice its
+    /// `max_buf_size`, and its state comes on top.
     ///
     /// # Panics
     ///
@@ -83,7 +84,7 @@ impl Receiver {
         let address = listener.local_addr().expect("an address");
         let accepting = tokio::spawn(async move {
             let mut server = auto::Builder::new(TokioExecutor::new());
-            server.http1().timer(TokioTimer::new()).max_buf_size(32 * 1024);
+            server.http1().timer(TokioTimer::new()).max_buf_size(16 * 1024);
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let service = TowerToHyperService::new(app.clone());

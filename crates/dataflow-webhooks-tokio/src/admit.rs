@@ -10,16 +10,12 @@ use dataflow_webhooks::{
 use tokio::time::{Instant, sleep_until};
 
 use crate::store::call_store;
+use crate::timer::AHEAD;
 
 /// The pause before a duplicate in waiting asks again: doubled each time, from
 /// the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-
-/// How long before the deadline a duplicate in waiting asks for the last time,
-/// and a commit is no longer waited for, so that the answer is their own and
-/// not "late".
-pub(crate) const LAST_ASK: Duration = Duration::from_millis(30);
 
 /// A delivery that may run now.
 pub(crate) struct Admission {
@@ -70,7 +66,7 @@ pub(crate) async fn admit(
         return Ok(Admission { permit, since: Instant::now(), lease: None });
     }
     let key = delivery.dedup_key();
-    let last_ask = deadline - LAST_ASK;
+    let last_ask = deadline - AHEAD;
     let mut pause = FIRST_PAUSE;
     loop {
         // Before the claim, so that no claim is ever made in vain; and not while

@@ -9,7 +9,7 @@ use dataflow_webhooks::{Delivery, Endpoint, HandlerEnd, Outcome, StoreOperation,
 use tokio::time::Instant;
 
 use crate::Reply;
-use crate::admit::{Admission, LAST_ASK, Lease, admit};
+use crate::admit::{Admission, Lease, admit};
 use crate::detach::Ended;
 use crate::settle::{attempt, conclude};
 use crate::store::call_store;
@@ -71,7 +71,7 @@ where
         let (end, verdict, ended) = judge(end);
         endpoint.telemetry().handler_ended(&delivery, end);
         if let Some(lease) = &admission.lease {
-            let tried = attempt(&endpoint, lease, verdict, Some(deadline - LAST_ASK)).await;
+            let tried = attempt(&endpoint, lease, verdict, Some(deadline)).await;
             conclude(endpoint, delivery, admission, verdict, tried);
         }
         ended

@@ -16,12 +16,12 @@ use crate::store::{StoreFailure, call_store};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// One try to settle a claim, within the time that somebody waits for it.
+/// One try to settle a claim, within the time that the sender still waits.
 pub(crate) async fn attempt(
     endpoint: &Endpoint,
     lease: &Lease,
     verdict: Verdict,
-    awaited_until: Option<Instant>,
+    deadline: Option<Instant>,
 ) -> Result<Held, StoreFailure> {
     let Some(store) = lease.store(endpoint) else { return Ok(Held::No) };
     let (claim, terms) = (&lease.claim, endpoint.limits().terms());
@@ -29,7 +29,7 @@ pub(crate) async fn attempt(
         Verdict::Commit => store.commit(claim, terms),
         Verdict::Release => store.release(claim, terms),
     };
-    call_store(awaited_until, call).await
+    call_store(deadline, call).await
 }
 
 /// What follows from the first try, whatever came of it: the sender must not wait

@@ -22,12 +22,12 @@ pub(crate) type StoreFailure = String;
 pub(crate) struct StoreCall<'a, T>(Unless<Guarded<StoreFuture<'a, T>>>);
 
 /// Makes one call of the store. It has [`STORE_CALL`] to answer, and not beyond
-/// the moment until which somebody waits for it, if that is still to come.
+/// the deadline at which somebody must be answered, if that is still to come.
 pub(crate) fn call_store<'a, T>(
-    awaited_until: Option<Instant>,
+    deadline: Option<Instant>,
     call: impl FnOnce() -> StoreFuture<'a, T>,
 ) -> StoreCall<'a, T> {
-    StoreCall(unless(guarded_from(call), Alarm::after(STORE_CALL, awaited_until)))
+    StoreCall(unless(guarded_from(call), Alarm::after(STORE_CALL, deadline)))
 }
 
 impl<T> Future for StoreCall<'_, T> {

@@ -10,13 +10,16 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// How long before the deadline whatever has an answer of its own gives up
+/// waiting, so that this answer goes out and not the one to a late handler.
+pub(crate) const AHEAD: Duration = Duration::from_millis(30);
+
 /// An alarm that makes its timer at the second `Pending`.
 ///
 /// A tokio timer costs about as much as the whole of a small delivery's MAC, and
 /// most handlers and stores are ready at the first or second poll. So the first
 /// poll only asks to be polled again at once; the second one makes the timer.
 pub(crate) enum Alarm {
-    /// The second one only if it is still to come at the first poll.
     After(Duration, Option<Instant>),
     At(Instant),
     Nudged(Instant),
@@ -29,19 +32,20 @@ impl Alarm {
         Self::At(moment)
     }
 
-    /// Rings this long after the first poll; or at `latest`, if that is sooner and
-    /// still to come then.
-    pub(crate) fn after(time: Duration, latest: Option<Instant>) -> Self {
-        Self::After(time, latest)
+    /// Rings this long after the first poll; or a little before the deadline, if
+    /// that is sooner and the deadline still to come then.
+    pub(crate) fn after(time: Duration, deadline: Option<Instant>) -> Self {
+        Self::After(time, deadline)
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::After(time, latest) => {
+            Self::After(time, deadline) => {
                 let now = Instant::now();
-                let moment = now + *time;
-                let latest = latest.filter(|latest| *latest > now).unwrap_or(moment);
-                *self = Self::Nudged(moment.min(latest));
+                let left = deadline.map_or(Duration::ZERO, |d| d.saturating_duration_since(now));
+                let ahead = left - AHEAD.min(left / 2);
+                let time = if ahead.is_zero() { *time } else { ahead.min(*time) };
+                *self = Self::Nudged(now + time);
             }
             Self::At(moment) => *self = Self::Nudged(*moment),
             Self::Nudged(moment) => {

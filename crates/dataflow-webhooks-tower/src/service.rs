@@ -72,7 +72,7 @@ where
         Box::pin(async move {
             if let Some(delivery) = parts.extensions.get::<Delivery>() {
                 // This layer is around already; see the crate's documentation.
-                if !delivery.came_through(&endpoint) {
+                if !endpoint.has_verified(delivery) {
                     let outcome = Outcome::WrongEndpoint;
                     endpoint.telemetry().answered(delivery, outcome, false);
                     return Ok(HttpReply::fixed(outcome.answer(), outcome).0);

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::rejection::RejectionKind;
+use crate::rejection::{Rejection, RejectionKind};
 
 /// A fixed answer: status, headers, body. No HTTP types, so that any framework
 /// can be served from it.
@@ -35,7 +35,7 @@ impl Answer {
         Self::new(503, RETRY_AFTER, "try again later\n")
     }
 
-    pub(crate) const fn to_rejection(kind: RejectionKind) -> Self {
+    const fn to_rejection(kind: RejectionKind) -> Self {
         use RejectionKind as K;
         match kind {
             K::MethodNotAllowed => Self::new(405, ALLOW, "only POST is accepted here\n"),
@@ -153,6 +153,27 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Rejection {
+    /// What the sender gets: status, headers and body.
+    #[must_use]
+    pub const fn answer(&self) -> Answer {
+        Answer::to_rejection(self.kind())
+    }
+
+    /// The HTTP status of the [`answer`](Self::answer).
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.answer().status()
+    }
+
+    /// The body of the [`answer`](Self::answer). It tells an attacker nothing:
+    /// all that can be wrong with a signature reads the same.
+    #[must_use]
+    pub const fn public_message(&self) -> &'static str {
+        self.answer().body()
     }
 }
 

@@ -10,11 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::dedup::{Claim, DedupKey};
-use crate::endpoint::Endpoint;
 use crate::envelope::Envelope;
 use crate::event::{DecodeError, Event, EventType};
 use crate::rejection::{Rejection, RejectionKind};
-use crate::verify::{Observer, VerifiedSignature};
+use crate::signature::VerifiedSignature;
 
 /// A verified delivery. To hold one is the proof: nothing else makes it but
 /// [`Verifier`](crate::Verifier), [`Verification`](crate::Verification) and
@@ -47,6 +46,23 @@ struct Verified {
     endpoint: Option<Arc<dyn Observer>>,
     /// Set once a `data` that does not fit has been reported.
     mismatch_reported: AtomicBool,
+}
+
+/// What an endpoint adds to a verification and to the delivery that comes of
+/// it: its memory budget, its counts, its name.
+pub(crate) trait Observer: Send + Sync {
+    /// May `more` bytes be kept, for a body that has `so_far` already? What is
+    /// granted is handed back by `give_back`.
+    fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection>;
+    fn give_back(&self, bytes: usize);
+    fn endpoint_id(&self) -> u64;
+    /// Called once for a body that no key matched. `evidence` is its header line
+    /// and the body itself, put together only where somebody looks at it.
+    fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes));
+    /// Called once for a body that a key matched and that is an event.
+    fn verified(&self, at: Timestamp);
+    /// Called once for a documented type whose `data` does not fit.
+    fn mismatched(&self, delivery: &Delivery);
 }
 
 impl Delivery {
@@ -176,10 +192,9 @@ impl Delivery {
         self
     }
 
-    /// Was it verified by this endpoint? Another one's key proves nothing here.
-    #[must_use]
-    pub fn came_through(&self, endpoint: &Endpoint) -> bool {
-        (self.verified.endpoint.as_ref()).is_some_and(|e| e.endpoint_id() == endpoint.id())
+    /// The number of the endpoint that verified it, if one did.
+    pub(crate) fn endpoint_id(&self) -> Option<u64> {
+        self.verified.endpoint.as_ref().map(|endpoint| endpoint.endpoint_id())
     }
 
     fn report_mismatch(&self) {

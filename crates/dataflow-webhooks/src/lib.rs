@@ -1,6 +1,7 @@
 #![doc = include_str!("docs.md")]
 
 mod answer;
+mod budget;
 mod config;
 pub mod dedup;
 mod delivery;
@@ -19,20 +20,21 @@ pub mod testing;
 mod verify;
 
 pub use answer::{Answer, Outcome, Verdict};
+pub use budget::UnverifiedBudget;
 pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
 pub use endpoint::{
     Drain, Endpoint, EndpointBuilder, EndpointError, Limits, OnStoreFailure, PendingCommit,
-    RunPermit, UnverifiedBudget,
+    RunPermit,
 };
 pub use event::{DecodeError, Event, EventPayload, EventType, Metadata, RawData};
 pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};
 pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};
-pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, sign};
+pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, VerifiedSignature, sign};
 pub use telemetry::{
     Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry, log_missing_layer,
 };
-pub use verify::{Tolerance, Verification, VerifiedSignature, Verifier, verify};
+pub use verify::{Tolerance, Verification, Verifier, verify};

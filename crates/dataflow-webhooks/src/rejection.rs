@@ -5,8 +5,6 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::answer::Answer;
-
 /// A delivery that was refused before any claim was made on its event.
 ///
 /// `Display` is for operators: it says what happened, the figure, and what to
@@ -138,25 +136,6 @@ impl Rejection {
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {
         self.kind
-    }
-
-    /// What the sender gets: status, headers and body.
-    #[must_use]
-    pub const fn answer(&self) -> Answer {
-        Answer::to_rejection(self.kind)
-    }
-
-    /// The HTTP status of the [`answer`](Self::answer).
-    #[must_use]
-    pub const fn status(&self) -> u16 {
-        self.answer().status()
-    }
-
-    /// The body of the [`answer`](Self::answer). It tells an attacker nothing:
-    /// all that can be wrong with a signature reads the same.
-    #[must_use]
-    pub const fn public_message(&self) -> &'static str {
-        self.answer().body()
     }
 
     /// What caused it, where there is such a thing: the body's or the

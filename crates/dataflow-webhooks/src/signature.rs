@@ -7,6 +7,8 @@
 //! most [`MAX_CANDIDATES`] `v1`, each of which either is 64 hex digits of either
 //! case or simply never matches; at most [`MAX_HEADER_BYTES`] in all.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
@@ -229,6 +231,27 @@ impl Digits {
     /// They are digits: nothing else gets past the grammar.
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// What [`Verifier::check`](crate::Verifier::check) found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedSignature {
+    pub(crate) signed_at: Timestamp,
+    pub(crate) key: Arc<str>,
+}
+
+impl VerifiedSignature {
+    /// The time in the signature, in whole seconds.
+    #[must_use]
+    pub const fn signed_at(&self) -> Timestamp {
+        self.signed_at
+    }
+
+    /// The label of the key that matched.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
     }
 }
 

@@ -285,12 +285,12 @@ fn an_endpoint_knows_its_own_deliveries() {
     let mut body = one.begin("POST", [good_header()], None).unwrap();
     body.update(common::BODY).unwrap();
     let delivery = body.finish().unwrap();
-    assert!(delivery.came_through(&one));
-    assert!(delivery.came_through(&one.clone()));
-    assert!(!delivery.came_through(&two), "another endpoint's key proves nothing");
+    assert!(one.has_verified(&delivery));
+    assert!(one.clone().has_verified(&delivery));
+    assert!(!two.has_verified(&delivery), "another endpoint's key proves nothing");
 
     let elsewhere = one.verifier().verify_at([good_header()], common::BODY, at(NOW)).unwrap();
-    assert!(!elsewhere.came_through(&one), "the verifier alone is no endpoint");
+    assert!(!one.has_verified(&elsewhere), "the verifier alone is no endpoint");
 }
 
 #[test]

@@ -18,9 +18,10 @@ use tracing::{debug, info, warn};
 /// in front drop its own earlier than that.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// What is read ahead on one connection, in bytes: hyper's buffer grows to almost
-/// twice this, 64 KiB. A longer head is refused.
-const READ_AHEAD: usize = 32 * 1024;
+/// What is read at a time on one connection, in bytes. hyper's buffer grows to
+/// almost twice this, and with its state a connection stays under the 64 KiB that
+/// the bound on memory counts for it. A longer head is refused.
+const READ_AHEAD: usize = 16 * 1024;
 
 /// How long open connections may take to end once the program is to stop:
 /// every request that has arrived by then is answered within 4.5 s.

@@ -31,9 +31,10 @@ pub fn event(data: &[u8]) {
     let read = Event::from_trusted_json(queued.as_bytes()).unwrap();
     same(&event, &read);
     assert_eq!(serde_json::to_string(&read).unwrap(), queued);
-    // An id that the body says itself is written back nowhere else.
-    let said = std::str::from_utf8(data).unwrap();
+    // What the body says itself is queued as it is; an id that took the place of an odd one is put in.
+    assert!(queued.contains(&*event.id) || queued.contains('\\'));
     if !event.id.starts_with("sha256:") {
+        let said = std::str::from_utf8(data).unwrap();
         assert_eq!(queued, said.trim_matches([' ', '\n', '\t', '\r']));
     }
 

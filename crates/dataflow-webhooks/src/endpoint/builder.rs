@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Endpoint, Limits, Shared, UnverifiedBudget, gate::Gate};
+use super::{Endpoint, Limits, Shared, gate::Gate};
+use crate::budget::UnverifiedBudget;
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::telemetry::Telemetry;

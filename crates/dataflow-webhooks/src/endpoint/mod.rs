@@ -7,19 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::budget::UnverifiedBudget;
 use crate::dedup::{DedupStore, MemoryStore, Terms};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Observer};
 use crate::explain::{Effort, Explanation, explain};
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind};
 use crate::telemetry::{Counts, Telemetry};
-use crate::verify::{Clock, Observer, Verification, Verifier};
+use crate::verify::{Clock, Verification, Verifier};
 
-mod budget;
 mod builder;
 mod gate;
 
-pub use budget::UnverifiedBudget;
 pub use builder::{EndpointBuilder, EndpointError, OnStoreFailure};
 pub use gate::{Drain, PendingCommit, RunPermit};
 
@@ -223,8 +222,11 @@ impl Endpoint {
         self.shared.verifier.explain(header_lines, body)
     }
 
-    pub(crate) fn id(&self) -> u64 {
-        self.shared.id
+    /// Did this endpoint verify that delivery? Another one's key proves nothing
+    /// here.
+    #[must_use]
+    pub fn has_verified(&self, delivery: &Delivery) -> bool {
+        delivery.endpoint_id() == Some(self.shared.id)
     }
 }
 

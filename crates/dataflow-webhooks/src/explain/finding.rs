@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::bodies::BodyChange;
+use super::change::BodyChange;
 use super::secrets::SecretForm;
 
 /// One thing that [`Verifier::explain`](crate::Verifier::explain) found.

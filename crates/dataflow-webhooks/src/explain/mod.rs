@@ -16,12 +16,13 @@ use crate::signature::{Digest, equal};
 use crate::verify::Verifier;
 
 mod bodies;
+mod change;
 mod finding;
 mod header;
 mod json;
 mod secrets;
 
-pub use bodies::BodyChange;
+pub use change::BodyChange;
 pub use finding::{Finding, TimestampUnit};
 use header::{Candidate, Seen};
 pub use secrets::SecretForm;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::endpoint::UnverifiedBudget;
+use crate::budget::UnverifiedBudget;
 
 /// The bytes kept so far.
 pub(super) enum Held {

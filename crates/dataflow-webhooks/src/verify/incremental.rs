@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use super::held::Held;
-use super::{VerifiedSignature, Verifier, matches_any, moment};
-use crate::delivery::Delivery;
+use super::{Verifier, matches_any, moment};
+use crate::delivery::{Delivery, Observer};
 use crate::hex::push_hex;
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind as Kind};
-use crate::signature::{self, Digest, Digits, SignatureHeader, mac};
+use crate::signature::{self, Digest, Digits, SignatureHeader, VerifiedSignature, mac};
 
 /// A body on its way in: [`Verifier::begin`], then [`update`](Self::update) for
 /// each chunk, then [`finish`](Self::finish).
@@ -48,23 +48,6 @@ pub struct Verification {
     limit: usize,
     held: Held,
     observer: Option<Arc<dyn Observer>>,
-}
-
-/// What an endpoint adds to a verification and to the delivery that comes of
-/// it: its memory budget, its counts, its name.
-pub(crate) trait Observer: Send + Sync {
-    /// May `more` bytes be kept, for a body that has `so_far` already? What is
-    /// granted is handed back by `give_back`.
-    fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection>;
-    fn give_back(&self, bytes: usize);
-    fn endpoint_id(&self) -> u64;
-    /// Called once for a body that no key matched. `evidence` is its header line
-    /// and the body itself, put together only where somebody looks at it.
-    fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes));
-    /// Called once for a body that a key matched and that is an event.
-    fn verified(&self, at: Timestamp);
-    /// Called once for a documented type whose `data` does not fit.
-    fn mismatched(&self, delivery: &Delivery);
 }
 
 /// The well-formed `v1` values. There is one, but for a sender that signs with

@@ -16,12 +16,11 @@ use crate::delivery::Delivery;
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind as Kind};
 use crate::secret::Secret;
-use crate::signature::{Digest, SignatureHeader, equal, mac};
+use crate::signature::{Digest, SignatureHeader, VerifiedSignature, equal, mac};
 
 mod held;
 mod incremental;
 
-pub(crate) use incremental::Observer;
 pub use incremental::Verification;
 
 /// Verifies one delivery whose raw body is at hand: the whole job for anything
@@ -157,27 +156,6 @@ pub struct Verifier {
     pub(crate) tolerance: Tolerance,
     max_body_bytes: usize,
     pub(crate) clock: Clock,
-}
-
-/// What [`Verifier::check`] found out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedSignature {
-    signed_at: Timestamp,
-    key: Arc<str>,
-}
-
-impl VerifiedSignature {
-    /// The time in the signature, in whole seconds.
-    #[must_use]
-    pub const fn signed_at(&self) -> Timestamp {
-        self.signed_at
-    }
-
-    /// The label of the key that matched.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
 }
 
 impl Verifier {

@@ -55,7 +55,7 @@ impl UnverifiedBudget {
     }
 
     /// Counts `more` bytes of a body that holds `so_far` already.
-    pub(super) fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection> {
+    pub(crate) fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection> {
         let before = self.0.held.fetch_add(more, Relaxed);
         let is_small = so_far.saturating_add(more) <= Self::FREE_BYTES;
         if is_small || before.saturating_add(more) <= self.0.limit {
@@ -66,7 +66,7 @@ impl UnverifiedBudget {
         Err(Rejection::with_figures(RejectionKind::TooManyBytes, held, limit))
     }
 
-    pub(super) fn give_back(&self, bytes: usize) {
+    pub(crate) fn give_back(&self, bytes: usize) {
         self.0.held.fetch_sub(bytes, Relaxed);
     }
 }
