@@ -23,8 +23,8 @@ pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
 pub use endpoint::{
-    Drain, Endpoint, EndpointBuilder, EndpointError, Limits, OnStoreFailure, PendingCommit,
-    RunPermit, UnverifiedBudget,
+    Drain, Endpoint, EndpointBuilder, EndpointError, HeldBytes, Limits, OnStoreFailure,
+    PendingCommit, RunPermit, UnverifiedBudget,
 };
 pub use event::{DecodeError, Event, EventPayload, EventType, Metadata, RawData};
 pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};

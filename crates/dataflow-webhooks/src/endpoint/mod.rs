@@ -19,7 +19,7 @@ mod budget;
 mod builder;
 mod gate;
 
-pub use budget::UnverifiedBudget;
+pub use budget::{HeldBytes, UnverifiedBudget};
 pub use builder::{EndpointBuilder, EndpointError, OnStoreFailure};
 pub use gate::{Drain, PendingCommit, RunPermit};
 
