@@ -20,7 +20,7 @@ pub mod testing;
 mod verify;
 
 pub use answer::{Answer, Outcome, Verdict};
-pub use budget::UnverifiedBudget;
+pub use budget::{HeldBytes, UnverifiedBudget};
 pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
