@@ -105,6 +105,11 @@ impl std::error::Error for Refusal {
 ///
 /// The head is looked at before this returns, so that nothing of it is borrowed
 /// by the future.
+///
+/// # Errors
+///
+/// A [`Refusal`], when what is left of its body has been read or given up: after
+/// 1 s and 16 MiB at the most.
 pub fn receive<'a, L, B>(
     endpoint: &'a Endpoint,
     head: Head<'_, L>,

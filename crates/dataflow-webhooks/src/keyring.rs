@@ -113,8 +113,7 @@ impl KeyRing {
     /// # Errors
     ///
     /// Neither is set, both are, a secret stands where the file's path belongs,
-    /// the file cannot be read, an entry of the list is empty, or an entry is no
-    /// [`Secret`].
+    /// and as [`from_file`](Self::from_file).
     pub fn from_env() -> Result<Self, KeyRingError> {
         // An empty variable is set, and its content is an empty secret.
         let list = std::env::var_os(SECRET_VAR);
@@ -144,8 +143,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or is not UTF-8, an entry of the list is empty,
-    /// or an entry is no [`Secret`].
+    /// The file cannot be read or is not UTF-8, and as [`parse`](Self::parse).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyRingError> {
         let path = path.as_ref();
         let bytes = Zeroizing::new(
@@ -161,7 +159,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// An entry of the list is empty or is no [`Secret`].
+    /// An entry of the list is empty or is no [`Secret`], and as
+    /// [`from_secrets`](Self::from_secrets).
     pub fn parse(list: &str) -> Result<Self, KeyRingError> {
         let mut secrets = Vec::new();
         for (index, entry) in list.split(',').enumerate() {

@@ -250,8 +250,8 @@ impl Observer for Shared {
         });
     }
 
-    fn verified(&self, at: Timestamp) {
-        self.telemetry.verified(at);
+    fn verified(&self, at: Timestamp, by_newest: bool) {
+        self.telemetry.verified(at, by_newest);
     }
 
     fn mismatched(&self, delivery: &Delivery) {
