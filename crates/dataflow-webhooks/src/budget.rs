@@ -10,12 +10,12 @@ use crate::rejection::{Rejection, RejectionKind};
 
 /// A bound on the bytes of deliveries that are not verified yet.
 ///
-/// Each body is counted as it arrives and no longer once it is verified or
-/// refused; and again while it waits for another delivery of its event that is in
-/// flight, for anyone can send a recorded delivery once more. When the budget is spent, bodies past their first 16 KiB are
-/// answered 503, so an ordinary delivery still passes under a flood of large
-/// ones. The memory held is at most the budget, plus 16 KiB for each open
-/// request, plus what the server itself reads ahead.
+/// Each body is counted as it arrives and no longer once it is verified or refused; and
+/// again while it waits for another delivery of its event that is in flight, for anyone can
+/// send a recorded delivery once more. When the budget is spent, bodies past their first 16
+/// KiB are answered 503, so an ordinary delivery still passes under a flood of large ones.
+/// The memory held is at most the budget, plus 16 KiB for each open request, plus what the
+/// server itself reads ahead.
 ///
 /// 64 MiB for each [`Endpoint`](crate::Endpoint) by default. A clone is the
 /// same budget: give one to several endpoints to bound them together.
