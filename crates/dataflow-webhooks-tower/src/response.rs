@@ -87,10 +87,7 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for Answering<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
+impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for Answering<F> {
     type Output = Result<HttpReply<B>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

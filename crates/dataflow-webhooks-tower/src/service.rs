@@ -129,9 +129,7 @@ where
         let mut body = self.project().body;
         // A body that knows its end need not be asked for it.
         while !body.is_end_stream() {
-            let Some(frame) = ready!(body.as_mut().poll_frame(cx)) else {
-                return Poll::Ready(None);
-            };
+            let Some(frame) = ready!(body.as_mut().poll_frame(cx)) else { break };
             match frame.map(Frame::into_data) {
                 Ok(Ok(mut data)) => {
                     return Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining()))));

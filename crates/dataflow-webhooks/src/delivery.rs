@@ -110,7 +110,7 @@ impl Delivery {
     /// When the event happened, where the body says so in RFC 3339.
     #[must_use]
     pub fn created_at(&self) -> Option<Timestamp> {
-        self.verified.envelope.created_at
+        self.verified.envelope.created_at(&self.verified.body)
     }
 
     /// When this attempt was signed, in whole seconds.

@@ -25,7 +25,7 @@ const ID_LENGTH: std::ops::RangeInclusive<usize> = 1..=255;
 pub(crate) struct Envelope {
     pub(crate) id: String,
     pub(crate) event_type: EventType,
-    pub(crate) created_at: Option<Timestamp>,
+    created_at: Option<Range<usize>>,
     id_place: IdPlace,
     data: Option<Range<usize>>,
     metadata: Option<Range<usize>>,
@@ -71,11 +71,17 @@ impl Envelope {
             event_type: event_type
                 .and_then(json::string)
                 .map_or_else(|| "".into(), |name| EventType::from(&*name)),
-            created_at: created_at.and_then(json::string).and_then(|time| time.parse().ok()),
+            created_at: created_at.map(|value| span(text, value)),
             id_place,
             data: data.map(|value| span(text, value)),
             metadata: metadata.map(|value| span(text, value)),
         })
+    }
+
+    /// The time of `created_at` in the body this envelope was read from; `None` when it is
+    /// no RFC 3339 time. Read when it is asked for, which most deliveries are not.
+    pub(crate) fn created_at(&self, body: &[u8]) -> Option<Timestamp> {
+        json::string(member(body, self.created_at.as_ref()))?.parse().ok()
     }
 
     /// The text of `data` in the body this envelope was read from; `null` when it is missing.

@@ -129,7 +129,7 @@ impl KeyRing {
                 Self::parse(&Zeroizing::new(list))
             }
             // A mix-up whose secret must not end up in a message as a path.
-            (None, Some(path)) if path.as_encoded_bytes().starts_with(b"whsec_") => {
+            (None, Some(path)) if holds_a_secret(path.as_encoded_bytes()) => {
                 drop(Zeroizing::new(path.into_encoded_bytes()));
                 Err(KeyRingError(Flaw::NotAPath))
             }
@@ -239,6 +239,15 @@ impl From<Secret> for KeyRing {
     fn from(secret: Secret) -> Self {
         Self::new(secret)
     }
+}
+
+/// Does this begin as a secret does, with or without what it may have been pasted
+/// with? A path that leads to a file of such a name does not.
+fn holds_a_secret(path: &[u8]) -> bool {
+    let leads_there = |byte: &u8| matches!(byte, b'/' | b'\\');
+    path.windows(6)
+        .position(|word| word == b"whsec_")
+        .is_some_and(|at| !path[..at].iter().any(leads_there))
 }
 
 fn label_of(index: usize) -> Arc<str> {

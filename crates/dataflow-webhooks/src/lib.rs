@@ -21,7 +21,7 @@ pub mod testing;
 mod verify;
 
 pub use answer::{Answer, Outcome, Verdict};
-pub use budget::UnverifiedBudget;
+pub use budget::{HeldBytes, UnverifiedBudget};
 pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 #[doc(inline)]
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};

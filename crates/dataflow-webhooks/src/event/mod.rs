@@ -172,7 +172,7 @@ impl Event {
         Self {
             id: envelope.id.clone(),
             event_type: envelope.event_type.clone(),
-            created_at: envelope.created_at,
+            created_at: envelope.created_at(body),
             payload: EventPayload::decode(&envelope.event_type, &data),
             metadata: Metadata::from_text(envelope.metadata(body)),
             raw: RawEnvelope { before: before.into(), data, after },

@@ -52,8 +52,8 @@ pub struct Counts {
     pub running: usize,
     /// Settlements that the store has not accepted yet.
     pub pending_commits: usize,
-    /// Bytes of unverified deliveries held now, over all endpoints that share
-    /// the budget.
+    /// Bytes of unverified deliveries, and of duplicates in waiting, held now, over all
+    /// endpoints that share the budget.
     pub unverified_bytes: usize,
 }
 
