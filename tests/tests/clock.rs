@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use dataflow_webhooks::Outcome;
-use tokio::time::{Instant, sleep};
+use dataflow_webhooks::{Outcome, StoreOperation};
+use tokio::time::{Instant, sleep, sleep_until};
 use tower_http::timeout::TimeoutLayer;
-use webhook_tests::{Answer, Http2, Served, WatchedStore, at_once, delivery, endpoint, eventually};
+use webhook_tests::{
+    Answer, Http2, Served, State, WatchedStore, at_once, delivery, endpoint, eventually,
+};
 
 /// How long the handler takes.
 const RUN: Duration = Duration::from_secs(8);
@@ -181,4 +183,24 @@ async fn a_time_out_outside_fires_over_http_2() {
     assert_eq!(sender.send(&delivery(ID)).await.unwrap().status, 504);
     runs(&served).await;
     it_finishes_once_and_the_retry_does_not_run(&served, Outcome::HungUp).await;
+}
+
+/// A store that is away for longer than a lease: the sender is not made to wait
+/// for it, and learns nothing of it.
+#[tokio::test]
+async fn a_commit_that_fails_for_40_s_is_made_then_and_a_duplicate_at_60_s_does_not_run() {
+    let served = Served::start(endpoint(), |_| async {}).await;
+    served.store.fail(StoreOperation::Commit, usize::MAX);
+    let sent = Instant::now();
+    assert_eq!(served.deliver(ID).await.status, 200);
+
+    sleep_until(sent + Duration::from_secs(40)).await;
+    assert_eq!(served.endpoint.counts().pending_commits, 1);
+    served.store.fail(StoreOperation::Commit, 0);
+    eventually("it is committed", || served.endpoint.counts().pending_commits == 0).await;
+    assert_eq!(served.store.state(ID).await, State::Done);
+
+    sleep_until(sent + Duration::from_secs(60)).await;
+    assert_eq!(served.deliver(ID).await.status, 200);
+    assert_eq!(served.runs.begun(ID), 1);
 }

@@ -16,7 +16,7 @@ pub struct MissingLayer;
 impl MissingLayer {
     pub(crate) fn found() -> Self {
         let this = Self;
-        dataflow_webhooks::log_missing_layer(&this);
+        dataflow_webhooks::adapter::log_missing_layer(&this);
         this
     }
 

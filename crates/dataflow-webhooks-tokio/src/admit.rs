@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
+use dataflow_webhooks::adapter::RunPermit;
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore, Held};
-use dataflow_webhooks::{
-    Claim, DedupKey, Delivery, Endpoint, Outcome, Rejection, RunPermit, StoreOperation,
-};
+use dataflow_webhooks::{Claim, DedupKey, Delivery, Endpoint, Outcome, Rejection, StoreOperation};
 use tokio::time::{Instant, sleep_until};
 
 use crate::store::call_store;

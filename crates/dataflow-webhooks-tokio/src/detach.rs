@@ -5,7 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use dataflow_webhooks::{Delivery, DeliverySpan, Endpoint, Outcome, Verdict};
+use dataflow_webhooks::adapter::{DeliverySpan, Verdict};
+use dataflow_webhooks::{Delivery, Endpoint, Outcome};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 

@@ -4,8 +4,9 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use dataflow_webhooks::adapter::{HandlerEnd, Verdict};
 use dataflow_webhooks::dedup::Held;
-use dataflow_webhooks::{Delivery, Endpoint, HandlerEnd, Outcome, StoreOperation, Verdict};
+use dataflow_webhooks::{Delivery, Endpoint, Outcome, StoreOperation};
 use tokio::time::Instant;
 
 use crate::Reply;

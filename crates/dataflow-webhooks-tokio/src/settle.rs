@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use dataflow_webhooks::adapter::{PendingCommit, Verdict};
 use dataflow_webhooks::dedup::Held;
-use dataflow_webhooks::{Delivery, Endpoint, PendingCommit, StoreOperation, Verdict};
+use dataflow_webhooks::{Delivery, Endpoint, StoreOperation};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 

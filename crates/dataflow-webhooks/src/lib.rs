@@ -20,16 +20,13 @@ mod telemetry;
 pub mod testing;
 mod verify;
 
-pub use answer::{Answer, Outcome, Verdict};
-pub use budget::{HeldBytes, UnverifiedBudget};
+pub use answer::{Answer, Outcome};
+pub use budget::UnverifiedBudget;
 pub use config::{ConfigError, ConfigWarning, WebhookConfig};
 #[doc(inline)]
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
-pub use endpoint::{
-    Drain, Endpoint, EndpointBuilder, EndpointError, Limits, OnStoreFailure, PendingCommit,
-    RunPermit,
-};
+pub use endpoint::{Drain, Endpoint, EndpointBuilder, EndpointError, Limits, OnStoreFailure};
 #[doc(inline)]
 pub use event::{DecodeError, EnvelopeError, Event, EventPayload, EventType, Metadata, RawData};
 pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};
@@ -37,7 +34,14 @@ pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};
 pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, VerifiedSignature, sign};
-pub use telemetry::{
-    Counts, DeliverySpan, HandlerEnd, StoreOperation, Telemetry, log_missing_layer,
-};
+pub use telemetry::{Counts, StoreOperation};
 pub use verify::{Tolerance, Verification, Verifier, verify};
+
+/// What the crates use that drive a delivery through a framework. Applications
+/// need none of it.
+pub mod adapter {
+    pub use crate::answer::Verdict;
+    pub use crate::budget::HeldBytes;
+    pub use crate::endpoint::{PendingCommit, RunPermit};
+    pub use crate::telemetry::{DeliverySpan, HandlerEnd, Telemetry, log_missing_layer};
+}

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dataflow_webhooks::{Answer, Outcome, Rejection, RejectionKind as K, Verdict};
+use dataflow_webhooks::adapter::Verdict;
+use dataflow_webhooks::{Answer, Outcome, Rejection, RejectionKind as K};
 
 type Headers = &'static [(&'static str, &'static str)];
 

@@ -3,9 +3,9 @@
 mod common;
 
 use common::{BODY, NOW, OTHER, SECRET, at, builder, good_header, header};
+use dataflow_webhooks::adapter::{HandlerEnd, Verdict};
 use dataflow_webhooks::{
-    Delivery, Endpoint, HandlerEnd, Outcome, Rejection, RejectionKind, Secret, StoreOperation,
-    Verdict,
+    Delivery, Endpoint, Outcome, Rejection, RejectionKind, Secret, StoreOperation,
 };
 
 fn endpoint() -> Endpoint {

@@ -24,6 +24,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(limits.max_body_bytes(), MIB);
     assert_eq!(limits.body_within(), Duration::from_secs(4));
     assert_eq!(limits.answer_within(), Duration::from_millis(4500));
+    assert_eq!(limits.tolerance(), Tolerance::default());
     assert_eq!(limits.longest_run(), Duration::from_secs(300));
     assert_eq!(limits.max_running(), 1024);
     assert_eq!(limits.terms(), Terms::new(Duration::from_secs(30), 24 * HOUR));

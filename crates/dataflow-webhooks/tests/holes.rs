@@ -10,10 +10,11 @@ use common::{
     BODY, NOW, OTHER, SECRET, at, builder, good_header, header, hex_mac, judge, verifier,
 };
 use common::{kind, secret};
+use dataflow_webhooks::adapter::Verdict;
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupKey, Held, StoreFuture, Terms};
 use dataflow_webhooks::{
-    Delivery, Endpoint, Event, EventPayload, KeyRing, Outcome, RejectionKind, Secret, Verdict,
-    Verifier, verify,
+    Delivery, Endpoint, Event, EventPayload, KeyRing, Outcome, RejectionKind, Secret, Verifier,
+    verify,
 };
 
 fn good() -> String {

@@ -37,7 +37,6 @@ pub struct EndpointBuilder {
     keys: KeyRing,
     dedup: Dedup,
     on_store_failure: OnStoreFailure,
-    tolerance: Tolerance,
     limits: Limits,
     lease: Duration,
     retention: Duration,
@@ -59,13 +58,13 @@ impl EndpointBuilder {
             keys,
             dedup: Dedup::Memory,
             on_store_failure: OnStoreFailure::default(),
-            tolerance: Tolerance::default(),
             limits: Limits {
                 max_body_bytes: Verifier::MAX_BODY_BYTES,
                 body_within: Duration::from_secs(4),
                 answer_within: Duration::from_millis(4500),
                 longest_run: Duration::from_secs(300),
                 max_running: 1024,
+                tolerance: Tolerance::default(),
                 terms: Terms::new(lease, retention),
             },
             lease,
@@ -98,7 +97,7 @@ impl EndpointBuilder {
     /// How far a timestamp may lie from now. Default 300 s either way; past and
     /// future together must stay under the retention.
     pub fn tolerance(mut self, tolerance: Tolerance) -> Self {
-        self.tolerance = tolerance;
+        self.limits.tolerance = tolerance;
         self
     }
 
@@ -180,7 +179,7 @@ impl EndpointBuilder {
         between("max_running", limits.max_running, 1, 1_000_000, "handlers")?;
         span("lease", self.lease, Duration::from_secs(5), Duration::from_secs(50))?;
         span("retention", self.retention, 8 * HOUR, 366 * 24 * HOUR)?;
-        let window = self.tolerance.past().saturating_add(self.tolerance.future());
+        let window = limits.tolerance.past().saturating_add(limits.tolerance.future());
         if window >= self.retention {
             return Err(EndpointError(Flaw::Window { window, retention: self.retention }));
         }
@@ -199,7 +198,7 @@ impl EndpointBuilder {
             Dedup::Without => None,
         };
         let verifier = Verifier::new(self.keys)
-            .tolerance(self.tolerance)
+            .tolerance(limits.tolerance)
             .max_body_bytes(limits.max_body_bytes)
             .clock_of(self.clock.clone());
         Ok(Endpoint {
@@ -223,7 +222,6 @@ impl fmt::Debug for EndpointBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndpointBuilder")
             .field("keys", &self.keys)
-            .field("tolerance", &self.tolerance)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

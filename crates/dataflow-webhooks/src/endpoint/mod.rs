@@ -14,7 +14,7 @@ use crate::explain::{Effort, Explanation, explain};
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind};
 use crate::telemetry::{Counts, Telemetry};
-use crate::verify::{Clock, Verification, Verifier};
+use crate::verify::{Clock, Tolerance, Verification, Verifier};
 
 mod builder;
 mod gate;
@@ -68,6 +68,7 @@ pub struct Limits {
     answer_within: Duration,
     longest_run: Duration,
     max_running: usize,
+    tolerance: Tolerance,
     terms: Terms,
 }
 
@@ -100,6 +101,12 @@ impl Limits {
     #[must_use]
     pub const fn max_running(&self) -> usize {
         self.max_running
+    }
+
+    /// How far a signature's timestamp may lie from now.
+    #[must_use]
+    pub const fn tolerance(&self) -> Tolerance {
+        self.tolerance
     }
 
     /// Lease and retention of each claim.
