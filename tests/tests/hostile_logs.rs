@@ -128,7 +128,7 @@ async fn handled_and_not(answers: &mut Vec<String>) {
     for request in requests {
         request.send(receiver.address()).await.unwrap();
     }
-    for outcome in Outcome::ALL {
+    for &outcome in Outcome::ALL {
         if endpoint.counts().outcome(outcome) > 0 {
             answers.push(outcome.to_string());
         }
@@ -179,7 +179,7 @@ async fn refused(answers: &mut Vec<String>) -> Vec<String> {
         }
         let (status, endpoint) = answered(endpoint(), request).await;
         assert!((400..500).contains(&status), "{status}");
-        for kind in RejectionKind::ALL {
+        for &kind in RejectionKind::ALL {
             if endpoint.counts().rejected(kind) > 0 {
                 answers.push(kind.to_string());
             }

@@ -169,7 +169,8 @@ async fn no_request_makes_anything_panic() {
     // Each part of the receiver was reached, or nothing has been tested.
     let of = |status| answers.iter().filter(|answer| **answer == Some(status)).count();
     let counts = endpoint.counts();
-    let kinds = RejectionKind::ALL.map(|kind| (kind.as_str(), counts.rejected(kind)));
+    let kinds: Vec<_> =
+        RejectionKind::ALL.iter().map(|kind| (kind.as_str(), counts.rejected(*kind))).collect();
     let unanswered = answers.iter().filter(|answer| answer.is_none()).count();
     eprintln!("{} answered 200, {unanswered} not at all; {kinds:?}", of(200));
     for status in [200, 400, 401, 405, 413, 422] {

@@ -35,8 +35,7 @@ Needs node (18 or newer), python3, curl and cc. What is missing is installed
 with apt-get when this runs as root on Debian; elsewhere the line to run is
 printed and the exit code is 2. No test is skipped.
 
-The tests see WEBHOOK_TESTS_FULL=1, and WEBHOOK_TESTS_BIN_DIR names the folder
-where the examples were built.";
+The tests see WEBHOOK_TESTS_BIN_DIR, the folder where the examples were built.";
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The verbs of this repository.", after_help = EXIT_CODES)]

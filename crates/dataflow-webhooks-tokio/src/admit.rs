@@ -68,6 +68,7 @@ pub(crate) async fn admit(
     let key = delivery.dedup_key();
     let last_ask = deadline - AHEAD;
     let mut pause = FIRST_PAUSE;
+    let mut held = None;
     loop {
         // Before the claim, so that no claim is ever made in vain; and not while
         // waiting, so that duplicates in waiting take no handler's place.
@@ -103,6 +104,13 @@ pub(crate) async fn admit(
         let now = Instant::now();
         if now >= last_ask {
             return Err(Outcome::InFlight);
+        }
+        // A recorded delivery can be sent again and again: what waits is bounded.
+        if held.is_none() {
+            held = endpoint.unverified_budget().hold(delivery.body().len());
+            if held.is_none() {
+                return Err(Outcome::InFlight);
+            }
         }
         sleep_until((now + pause).min(last_ask)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

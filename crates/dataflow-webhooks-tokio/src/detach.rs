@@ -91,6 +91,7 @@ impl<F> Detach<F> {
 
     fn answer<R: Reply, E>(&self, ended: Ended<R, E>) -> Result<R, E> {
         let Ended { outcome, reply } = ended;
+        self.span.record(outcome);
         let is_200 = matches!(&reply, Ok(reply) if reply.status() == Verdict::ACKNOWLEDGED);
         self.endpoint.telemetry().answered(&self.delivery, outcome, is_200);
         reply
@@ -142,6 +143,7 @@ impl<F> Drop for Detach<F> {
         // Work that was never polled has done nothing yet, and has no runtime:
         // it is dropped, and the sender tries again.
         if self.hand_over() {
+            self.span.record(Outcome::HungUp);
             self.endpoint.telemetry().answered(&self.delivery, Outcome::HungUp, false);
         }
     }

@@ -1,5 +1,5 @@
-//! The road of one DataFlow Platform delivery on tokio, once, for every
-//! framework adapter.
+//! The road of one DataFlow Platform delivery, its way from the request's head
+//! to the answer, on tokio, once, for every framework adapter.
 //!
 //! If you serve with tower, axum or actix-web, use that adapter. This crate is
 //! for authors of further ones, and says in which order things happen:

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dataflow_webhooks::{BoxError, Delivery, Endpoint, Rejection, RejectionKind, Verification};
+use tokio::task::consume_budget;
 use tokio::time::Instant;
 
 use crate::timer::{Alarm, unless, within};
@@ -104,6 +105,11 @@ impl std::error::Error for Refusal {
 ///
 /// The head is looked at before this returns, so that nothing of it is borrowed
 /// by the future.
+///
+/// # Errors
+///
+/// A [`Refusal`], when what is left of its body has been read or given up: after
+/// 1 s and 16 MiB at the most.
 pub fn receive<'a, L, B>(
     endpoint: &'a Endpoint,
     head: Head<'_, L>,
@@ -174,7 +180,7 @@ async fn collect<B: Body>(
     verification: &mut Verification,
     mut body: Pin<&mut B>,
 ) -> Result<(), Refused> {
-    while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_chunk(cx)).await {
+    while let Some(chunk) = next_chunk(&mut body).await {
         match chunk {
             Ok(chunk) => verification
                 .update(chunk)
@@ -192,13 +198,20 @@ async fn collect<B: Body>(
     Ok(())
 }
 
+/// The next chunk. Waits a turn now and then: a body that always has one ready, an
+/// empty one at that, would keep the thread to itself and the time from running out.
+async fn next_chunk<B: Body>(body: &mut Pin<&mut B>) -> Option<Result<Bytes, BodyError>> {
+    consume_budget().await;
+    poll_fn(|cx| body.as_mut().poll_chunk(cx)).await
+}
+
 /// Reads what still comes of a refused body and drops it, within bounds. Says
 /// whether its end was reached.
 async fn read_on<B: Body>(mut body: Pin<&mut B>) -> bool {
     let reading = async {
         let mut bytes = 0_u64;
         while bytes <= READ_ON_BYTES {
-            match poll_fn(|cx| body.as_mut().poll_chunk(cx)).await {
+            match next_chunk(&mut body).await {
                 Some(Ok(chunk)) => bytes = bytes.saturating_add(chunk.len() as u64),
                 Some(Err(_)) => return false,
                 None => return true,

@@ -172,16 +172,17 @@ enum Beside<A, B> {
     Other(B),
 }
 
-/// Polls the handler and one other thing, until either is done.
+/// Polls the handler and one other thing, until either is done. The handler comes
+/// second: it may use up every turn, and the other thing would never get its own.
 async fn beside<A: Future, B: Future>(
     mut handler: Pin<&mut A>,
     mut other: Pin<Box<B>>,
 ) -> Beside<A::Output, B::Output> {
     poll_fn(|cx| {
-        if let std::task::Poll::Ready(end) = handler.as_mut().poll(cx) {
-            return std::task::Poll::Ready(Beside::Handler(end));
+        if let std::task::Poll::Ready(end) = other.as_mut().poll(cx) {
+            return std::task::Poll::Ready(Beside::Other(end));
         }
-        other.as_mut().poll(cx).map(Beside::Other)
+        handler.as_mut().poll(cx).map(Beside::Handler)
     })
     .await
 }

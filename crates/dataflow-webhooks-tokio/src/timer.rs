@@ -50,14 +50,24 @@ impl Alarm {
             Self::At(moment) => *self = Self::Nudged(*moment),
             Self::Nudged(moment) => {
                 let mut sleep = Box::pin(sleep_until(*moment));
-                let ringing = sleep.as_mut().poll(cx);
+                let ringing = poll_sleep(sleep.as_mut(), cx);
                 *self = Self::Armed(sleep);
                 return ringing;
             }
-            Self::Armed(sleep) => return sleep.as_mut().poll(cx),
+            Self::Armed(sleep) => return poll_sleep(sleep.as_mut(), cx),
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// A timer does not ring in a turn that the work before it has used up (tokio's
+/// budget), and work that uses up every turn would never be timed out. So the
+/// clock is asked as well.
+fn poll_sleep(mut sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    match sleep.as_mut().poll(cx) {
+        Poll::Pending if Instant::now() >= sleep.deadline() => Poll::Ready(()),
+        ringing => ringing,
     }
 }
 

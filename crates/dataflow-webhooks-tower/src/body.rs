@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 
 /// The verified body of a delivery, byte for byte as it was signed.
 ///
@@ -26,12 +25,6 @@ impl WebhookBody {
 impl From<Bytes> for WebhookBody {
     fn from(bytes: Bytes) -> Self {
         Self(bytes)
-    }
-}
-
-impl From<WebhookBody> for Full<Bytes> {
-    fn from(body: WebhookBody) -> Self {
-        Full::new(body.0)
     }
 }
 

@@ -103,7 +103,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome but the rejections, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Handled,
         Self::Failed,
         Self::Panicked,

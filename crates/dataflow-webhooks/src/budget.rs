@@ -1,5 +1,6 @@
-//! How many bytes of deliveries may be held before they are verified: whoever
-//! can reach the endpoint can make it hold them.
+//! How many bytes of deliveries may be held before they are verified, or while
+//! they wait for another delivery of their event: whoever can reach the endpoint,
+//! or has recorded a delivery to it, can make it hold them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,11 +10,12 @@ use crate::rejection::{Rejection, RejectionKind};
 
 /// A bound on the bytes of deliveries that are not verified yet.
 ///
-/// Each body is counted as it arrives and no longer once it is verified or
-/// refused. When the budget is spent, bodies past their first 16 KiB are
-/// answered 503, so an ordinary delivery still passes under a flood of large
-/// ones. The memory held is at most the budget, plus 16 KiB for each open
-/// request, plus what the server itself reads ahead.
+/// Each body is counted as it arrives and no longer once it is verified or refused; and
+/// again while it waits for another delivery of its event that is in flight, for anyone can
+/// send a recorded delivery once more. When the budget is spent, bodies past their first 16
+/// KiB are answered 503, so an ordinary delivery still passes under a flood of large ones.
+/// The memory held is at most the budget, plus 16 KiB for each open request, plus what the
+/// server itself reads ahead.
 ///
 /// 64 MiB for each [`Endpoint`](crate::Endpoint) by default. A clone is the
 /// same budget: give one to several endpoints to bound them together.
@@ -54,6 +56,15 @@ impl UnverifiedBudget {
         self.0.held.load(Relaxed)
     }
 
+    /// Counts the bytes of a verified body that waits for another delivery of its
+    /// event, until what this gives is dropped. `None` when there is no room for
+    /// them. For adapters.
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> Option<HeldBytes> {
+        self.grant(0, bytes).ok()?;
+        Some(HeldBytes { budget: self.clone(), bytes })
+    }
+
     /// Counts `more` bytes of a body that holds `so_far` already.
     pub(crate) fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection> {
         let before = self.0.held.fetch_add(more, Relaxed);
@@ -68,6 +79,19 @@ impl UnverifiedBudget {
 
     pub(crate) fn give_back(&self, bytes: usize) {
         self.0.held.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// Bytes counted until this is dropped. See [`UnverifiedBudget::hold`].
+#[derive(Debug)]
+pub struct HeldBytes {
+    budget: UnverifiedBudget,
+    bytes: usize,
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
     }
 }
 

@@ -59,8 +59,9 @@ pub(crate) trait Observer: Send + Sync {
     /// Called once for a body that no key matched. `evidence` is its header line
     /// and the body itself, put together only where somebody looks at it.
     fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes));
-    /// Called once for a body that a key matched and that is an event.
-    fn verified(&self, at: Timestamp);
+    /// Called once for a body that a key matched, the newest or an older one, and
+    /// that is an event.
+    fn verified(&self, at: Timestamp, by_newest: bool);
     /// Called once for a documented type whose `data` does not fit.
     fn mismatched(&self, delivery: &Delivery);
 }
@@ -77,7 +78,7 @@ impl Delivery {
         let envelope = Envelope::parse(&body)
             .map_err(|error| Rejection::new(RejectionKind::NotAnEvent).because(error))?;
         if let Some(endpoint) = &endpoint {
-            endpoint.verified(received_at);
+            endpoint.verified(received_at, signature.by_newest);
         }
         let verified = Verified {
             body,

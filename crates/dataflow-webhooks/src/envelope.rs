@@ -78,8 +78,8 @@ impl Envelope {
         })
     }
 
-    /// The time of `created_at` in the body this envelope was read from; `None` when it is no RFC 3339 time. Read when
-    /// it is asked for, which most deliveries are not.
+    /// The time of `created_at` in the body this envelope was read from; `None` when it is
+    /// no RFC 3339 time. Read when it is asked for, which most deliveries are not.
     pub(crate) fn created_at(&self, body: &[u8]) -> Option<Timestamp> {
         json::string(member(body, self.created_at.as_ref()))?.parse().ok()
     }

@@ -113,8 +113,7 @@ impl KeyRing {
     /// # Errors
     ///
     /// Neither is set, both are, a secret stands where the file's path belongs,
-    /// the file cannot be read, an entry of the list is empty, or an entry is no
-    /// [`Secret`].
+    /// and as [`from_file`](Self::from_file).
     pub fn from_env() -> Result<Self, KeyRingError> {
         // An empty variable is set, and its content is an empty secret.
         let list = std::env::var_os(SECRET_VAR);
@@ -130,7 +129,7 @@ impl KeyRing {
                 Self::parse(&Zeroizing::new(list))
             }
             // A mix-up whose secret must not end up in a message as a path.
-            (None, Some(path)) if path.as_encoded_bytes().starts_with(b"whsec_") => {
+            (None, Some(path)) if holds_a_secret(path.as_encoded_bytes()) => {
                 drop(Zeroizing::new(path.into_encoded_bytes()));
                 Err(KeyRingError(Flaw::NotAPath))
             }
@@ -144,8 +143,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or is not UTF-8, an entry of the list is empty,
-    /// or an entry is no [`Secret`].
+    /// The file cannot be read or is not UTF-8, and as [`parse`](Self::parse).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyRingError> {
         let path = path.as_ref();
         let bytes = Zeroizing::new(
@@ -161,7 +159,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// An entry of the list is empty or is no [`Secret`].
+    /// An entry of the list is empty or is no [`Secret`], and as
+    /// [`from_secrets`](Self::from_secrets).
     pub fn parse(list: &str) -> Result<Self, KeyRingError> {
         let mut secrets = Vec::new();
         for (index, entry) in list.split(',').enumerate() {
@@ -240,6 +239,15 @@ impl From<Secret> for KeyRing {
     fn from(secret: Secret) -> Self {
         Self::new(secret)
     }
+}
+
+/// Does this begin as a secret does, with or without what it may have been pasted
+/// with? A path that leads to a file of such a name does not.
+fn holds_a_secret(path: &[u8]) -> bool {
+    let leads_there = |byte: &u8| matches!(byte, b'/' | b'\\');
+    path.windows(6)
+        .position(|word| word == b"whsec_")
+        .is_some_and(|at| !path[..at].iter().any(leads_there))
 }
 
 fn label_of(index: usize) -> Arc<str> {

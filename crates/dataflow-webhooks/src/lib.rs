@@ -1,4 +1,5 @@
 #![doc = include_str!("docs.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
 mod budget;
@@ -20,15 +21,17 @@ pub mod testing;
 mod verify;
 
 pub use answer::{Answer, Outcome, Verdict};
-pub use budget::UnverifiedBudget;
+pub use budget::{HeldBytes, UnverifiedBudget};
 pub use config::{ConfigError, ConfigWarning, WebhookConfig};
+#[doc(inline)]
 pub use dedup::{BoxError, Claim, DedupKey, DedupStore, MemoryStore, Terms};
 pub use delivery::Delivery;
 pub use endpoint::{
     Drain, Endpoint, EndpointBuilder, EndpointError, Limits, OnStoreFailure, PendingCommit,
     RunPermit,
 };
-pub use event::{DecodeError, Event, EventPayload, EventType, Metadata, RawData};
+#[doc(inline)]
+pub use event::{DecodeError, EnvelopeError, Event, EventPayload, EventType, Metadata, RawData};
 pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};
 pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};

@@ -63,7 +63,7 @@ pub enum RejectionKind {
 
 impl RejectionKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: &'static [Self] = &[
         Self::MethodNotAllowed,
         Self::Draining,
         Self::MissingSignature,

@@ -239,6 +239,8 @@ impl Digits {
 pub struct VerifiedSignature {
     pub(crate) signed_at: Timestamp,
     pub(crate) key: Arc<str>,
+    /// Was the newest key of the ring the one that matched?
+    pub(crate) by_newest: bool,
 }
 
 impl VerifiedSignature {

@@ -15,7 +15,7 @@ fn rejected(kind: K) -> Answer {
 
 fn fixed_answers() -> Vec<Answer> {
     let ends = Outcome::ALL.iter().map(|outcome| outcome.answer());
-    ends.chain(K::ALL.map(rejected)).collect()
+    ends.chain(K::ALL.iter().copied().map(rejected)).collect()
 }
 
 macro_rules! rows {
@@ -55,7 +55,7 @@ rows! {
 
 #[test]
 fn all_401s_are_one_answer() {
-    let all: Vec<_> = K::ALL.map(rejected).into_iter().filter(|a| a.status() == 401).collect();
+    let all: Vec<_> = K::ALL.iter().copied().map(rejected).filter(|a| a.status() == 401).collect();
     assert_eq!(all.len(), 6);
     assert!(all.iter().all(|answer| *answer == all[0]));
 }
@@ -91,7 +91,7 @@ fn bodies_say_no_more_than_the_status() {
 
 #[test]
 fn a_rejection_gives_the_answer_of_its_kind_whatever_caused_it() {
-    for kind in K::ALL {
+    for &kind in K::ALL {
         let rejection = Rejection::new(kind).because("whsec_1a2b3c4d5e6f7g8h9i0j");
         assert_eq!(rejection.kind(), kind);
         assert_eq!(rejection.answer(), rejected(kind));
@@ -118,18 +118,18 @@ fn success_is_acknowledged_with_200() {
 
 #[test]
 fn only_an_event_that_is_done_is_answered_200() {
-    for outcome in Outcome::ALL {
+    for &outcome in Outcome::ALL {
         let is_done = matches!(outcome, Outcome::Handled | Outcome::Duplicate);
         assert_eq!(outcome.answer().status() == 200, is_done, "{outcome}");
     }
-    assert!(K::ALL.map(rejected).iter().all(|answer| answer.status() >= 400));
+    assert!(K::ALL.iter().copied().map(rejected).all(|answer| answer.status() >= 400));
 }
 
 #[test]
 fn every_outcome_and_kind_has_a_name_of_its_own() {
-    let names = Outcome::ALL.map(|outcome| outcome.as_str());
-    let kinds = K::ALL.map(|kind| kind.as_str());
-    let all: BTreeSet<_> = names.into_iter().chain(kinds).collect();
+    let names = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+    let kinds = K::ALL.iter().map(|kind| kind.as_str());
+    let all: BTreeSet<_> = names.chain(kinds).collect();
     assert_eq!(all.len(), Outcome::ALL.len() + K::ALL.len());
     for name in all {
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");

@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{BODY, NOW, SECRET, at, builder, good_header, header};
+use common::{BODY, NOW, OTHER, SECRET, at, builder, good_header, header};
 use dataflow_webhooks::{
-    Delivery, Endpoint, HandlerEnd, Outcome, Rejection, RejectionKind, StoreOperation, Verdict,
+    Delivery, Endpoint, HandlerEnd, Outcome, Rejection, RejectionKind, Secret, StoreOperation,
+    Verdict,
 };
 
 fn endpoint() -> Endpoint {
@@ -31,13 +32,13 @@ fn a_new_endpoint_has_counted_nothing() {
 fn each_outcome_is_counted_by_itself() {
     let endpoint = endpoint();
     let delivery = delivery(&endpoint, BODY);
-    for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
+    for (times, outcome) in Outcome::ALL.iter().copied().enumerate() {
         for _ in 0..=times {
             endpoint.telemetry().answered(&delivery, outcome, true);
         }
     }
     let counts = endpoint.counts();
-    for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
+    for (times, outcome) in Outcome::ALL.iter().copied().enumerate() {
         assert_eq!(counts.outcome(outcome), times as u64 + 1, "{outcome}");
     }
 }
@@ -45,13 +46,13 @@ fn each_outcome_is_counted_by_itself() {
 #[test]
 fn each_kind_of_rejection_is_counted_by_itself_and_all_together() {
     let endpoint = endpoint();
-    for (times, kind) in RejectionKind::ALL.into_iter().enumerate() {
+    for (times, kind) in RejectionKind::ALL.iter().copied().enumerate() {
         for _ in 0..=times {
             endpoint.telemetry().rejected(&Rejection::new(kind));
         }
     }
     let counts = endpoint.counts();
-    for (times, kind) in RejectionKind::ALL.into_iter().enumerate() {
+    for (times, kind) in RejectionKind::ALL.iter().copied().enumerate() {
         assert_eq!(counts.rejected(kind), times as u64 + 1, "{kind}");
     }
     let all: u64 = (1..=RejectionKind::ALL.len() as u64).sum();
@@ -84,7 +85,7 @@ fn an_authentic_body_that_is_no_event_counts_as_a_refused_authentic_one() {
 #[test]
 fn bad_signatures_are_no_refusals_of_authentic_deliveries() {
     let endpoint = endpoint();
-    for kind in RejectionKind::ALL.into_iter().filter(|k| *k != RejectionKind::NotAnEvent) {
+    for kind in RejectionKind::ALL.iter().copied().filter(|k| *k != RejectionKind::NotAnEvent) {
         endpoint.telemetry().rejected(&Rejection::new(kind));
     }
     assert_eq!(endpoint.counts().authentic_refused, 0);
@@ -105,6 +106,20 @@ fn a_bad_delivery_is_not_the_last_authentic_one() {
     body.update("{}").unwrap();
     assert!(body.finish().is_err());
     assert_eq!(endpoint.counts().last_authentic, None);
+}
+
+#[test]
+fn authentic_deliveries_are_counted_and_those_by_an_older_key_apart() {
+    let endpoint = endpoint();
+    let older = Secret::new(SECRET).unwrap();
+    delivery(&endpoint, BODY);
+    assert_eq!((endpoint.counts().authentic, endpoint.counts().authentic_by_older_key), (1, 0));
+    endpoint.keys().replace([Secret::new(OTHER).unwrap(), older]).unwrap();
+    delivery(&endpoint, BODY);
+    let mut bad = endpoint.begin("POST", [good_header()], None).unwrap();
+    bad.update("{}").unwrap();
+    assert!(bad.finish().is_err());
+    assert_eq!((endpoint.counts().authentic, endpoint.counts().authentic_by_older_key), (2, 1));
 }
 
 #[test]
@@ -130,7 +145,7 @@ fn ends_of_handlers_lost_leases_and_store_errors_are_counted_apart() {
     {
         (0..=times).for_each(|_| telemetry.handler_ended(&delivery, end));
     }
-    for (times, operation) in StoreOperation::ALL.into_iter().enumerate() {
+    for (times, operation) in StoreOperation::ALL.iter().copied().enumerate() {
         (0..=times).for_each(|_| telemetry.store_failed(operation, &"away"));
     }
     telemetry.lease_lost(&delivery, StoreOperation::from(Verdict::Commit));
@@ -141,7 +156,7 @@ fn ends_of_handlers_lost_leases_and_store_errors_are_counted_apart() {
     assert_eq!(counts.handlers_failed, 2);
     assert_eq!(counts.handlers_panicked, 3);
     assert_eq!(counts.handlers_cut_off, 4);
-    for (times, operation) in StoreOperation::ALL.into_iter().enumerate() {
+    for (times, operation) in StoreOperation::ALL.iter().copied().enumerate() {
         assert_eq!(counts.store_errors(operation), times as u64 + 1, "{operation}");
     }
     assert_eq!((counts.lease_lost, counts.processed_anyway), (1, 1));

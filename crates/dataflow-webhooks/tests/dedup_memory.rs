@@ -166,6 +166,43 @@ mod room {
     }
 
     #[test]
+    fn the_holder_of_a_lapsed_claim_that_went_is_not_taken_for_a_later_one() {
+        let clock = ManualClock::new();
+        let store = small(1, &clock);
+        let lapsed = new_claim(&store, "evt_1");
+        clock.advance(terms().lease());
+        done(&store, "evt_2");
+
+        let later = new_claim(&store, "evt_1");
+        assert!(later.epoch() > lapsed.epoch());
+        assert_eq!(block_on(store.renew(&lapsed, terms())).unwrap(), Held::No);
+        assert_eq!(block_on(store.commit(&lapsed, terms())).unwrap(), Held::No);
+        assert_eq!(block_on(store.commit(&later, terms())).unwrap(), Held::Yes);
+    }
+
+    #[test]
+    fn the_holder_of_a_forgotten_claim_that_went_is_not_taken_for_a_later_one() {
+        let store = small(1, &ManualClock::new());
+        let forgotten = new_claim(&store, "evt_1");
+        block_on(store.forget(forgotten.key())).unwrap();
+        done(&store, "evt_2");
+
+        let later = new_claim(&store, "evt_1");
+        assert!(later.epoch() > forgotten.epoch());
+        assert_eq!(block_on(store.renew(&forgotten, terms())).unwrap(), Held::No);
+        assert_eq!(block_on(store.commit(&forgotten, terms())).unwrap(), Held::No);
+    }
+
+    #[test]
+    fn an_event_whose_settled_record_went_begins_again_at_1() {
+        let store = small(1, &ManualClock::new());
+        done(&store, "evt_1");
+        let second = new_claim(&store, "evt_2");
+        assert_eq!(block_on(store.release(&second, terms())).unwrap(), Held::Yes);
+        assert_eq!(new_claim(&store, "evt_1").epoch(), 1);
+    }
+
+    #[test]
     fn a_renewed_claim_is_in_flight_and_stays() {
         let clock = ManualClock::new();
         let store = small(1, &clock);

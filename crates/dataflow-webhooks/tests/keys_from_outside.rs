@@ -143,6 +143,22 @@ fn a_file_that_is_not_there_is_an_error_with_its_path() {
 }
 
 #[test]
+fn a_secret_in_place_of_the_path_is_an_error_that_does_not_show_it() {
+    let quoted =
+        [format!("'{A}'"), format!("\"{A}\""), format!(" {A}"), format!("{SECRET_VAR}={A}")];
+    for mixed_up in [A.to_owned(), format!("{A},{B}")].into_iter().chain(quoted) {
+        says(from_env(&[(SECRET_FILE_VAR, &mixed_up)]), "holds a secret");
+    }
+}
+
+#[test]
+fn a_path_may_have_the_prefix_of_secrets_in_it() {
+    let path = file("whsec_current", A);
+    let found = from_env(&[(SECRET_FILE_VAR, path.to_str().unwrap())]);
+    assert_eq!(found.as_deref(), Ok("current"));
+}
+
+#[test]
 fn one_trailing_line_break_of_a_file_is_dropped() {
     assert_eq!(labels_of("plain", A).as_deref(), Ok("current"));
     assert_eq!(labels_of("lf", format!("{A}\n")).as_deref(), Ok("current"));

@@ -38,11 +38,11 @@ fn no_secret_and_no_body_is_traced() {
         let _ = delivery.event();
         assert_eq!(endpoint.counts().mismatched, 1);
         let _span = telemetry.span(&delivery);
-        for outcome in Outcome::ALL {
+        for &outcome in Outcome::ALL {
             telemetry.answered(&delivery, outcome, false);
             telemetry.answered(&delivery, outcome, true);
         }
-        for kind in RejectionKind::ALL {
+        for &kind in RejectionKind::ALL {
             telemetry.rejected(&Rejection::new(kind));
         }
         let no_event = verifier().verify([header(SECRET, NOW, b"hush")], "hush".as_bytes());
@@ -58,6 +58,20 @@ fn no_secret_and_no_body_is_traced() {
     {
         assert!(log.contains(said), "{said:?} is not in {log}");
     }
+}
+
+#[test]
+fn a_span_shows_the_outcome_once_there_is_one() {
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let mut body = endpoint.begin("POST", [header(SECRET, NOW, BODY)], None).unwrap();
+        body.update(BODY).unwrap();
+        let span = endpoint.telemetry().span(&body.finish().unwrap());
+        span.record(Outcome::Late);
+    });
+    let (new, close) = (log.lines().next().unwrap(), log.lines().last().unwrap());
+    assert!(!new.contains("outcome"), "{new}");
+    assert!(close.contains("outcome=\"late\""), "{close}");
 }
 
 #[test]

@@ -29,9 +29,9 @@ pub const SECRETS: [&str; 4] = [
 /// turn, and the number of the chunk before which the keys are replaced by their reverse (or, with
 /// `remove=1`, by the last of them alone).
 ///
-/// The lines up to an empty one are header lines, in which `$t` stands for [`NOW`], `$0` to `$3`
-/// for the signature by each of [`SECRETS`] and `$A` to `$D` for the same in upper case. The rest is
-/// the body.
+/// The lines up to an empty one are header lines, in which `$t` stands for [`NOW`], `$0` to
+/// `$3` for the signature by each of [`SECRETS`] and `$A` to `$D` for the same in upper
+/// case. The rest is the body.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_structs, reason = "a test's input, not an API")]
 pub struct Case {

@@ -31,7 +31,8 @@ pub fn event(data: &[u8]) {
     let read = Event::from_trusted_json(queued.as_bytes()).unwrap();
     same(&event, &read);
     assert_eq!(serde_json::to_string(&read).unwrap(), queued);
-    // What the body says itself is queued as it is; an id that took the place of an odd one is put in.
+    // What the body says itself is queued as it is; an id that took the place of an odd
+    // one is put in.
     assert!(queued.contains(&*event.id) || queued.contains('\\'));
     if !event.id.starts_with("sha256:") {
         let said = std::str::from_utf8(data).unwrap();

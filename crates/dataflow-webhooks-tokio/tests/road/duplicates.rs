@@ -1,10 +1,14 @@
 //! A second delivery of an event whose first one is in flight.
 
+use bytes::Bytes;
 use dataflow_webhooks::StoreOperation::Claim;
-use dataflow_webhooks::{Outcome, RejectionKind};
+use dataflow_webhooks::{Outcome, RejectionKind, UnverifiedBudget};
+use dataflow_webhooks_tokio::Whole;
 use tokio::time::sleep;
 
-use crate::support::scene::{Said, Scene, State, millis, seconds, settle_down, timed};
+use crate::support::scene::{
+    Said, Scene, State, at_once, head, millis, seconds, settle_down, timed,
+};
 
 #[tokio::test]
 async fn a_duplicate_of_a_done_event_is_answered_200_and_its_handler_not_called() {
@@ -80,6 +84,37 @@ async fn duplicates_in_waiting_take_no_handlers_place() {
         assert_eq!(one.await.unwrap().unwrap().outcome, Some(Outcome::Duplicate));
     }
     assert_eq!(first.await.unwrap().unwrap(), Said::by_handler(200));
+}
+
+/// Whoever recorded one delivery can send it again, as often as it likes.
+#[tokio::test(start_paused = true)]
+async fn the_bodies_of_waiting_duplicates_stay_within_the_budget() {
+    let budget = UnverifiedBudget::new(64 * 1024);
+    let scene = Scene::with(|b| b.max_body_bytes(32 * 1024).unverified_budget(budget));
+    let body = Bytes::from(format!(r#"{{"id":"evt_1","data":"{}"}}"#, "x".repeat(30_000)));
+    let received = || at_once(scene.receive(head(&body), Whole::new(body.clone()))).unwrap();
+    let all: [_; 4] = std::array::from_fn(|_| received());
+    let [first, second, third, fourth] =
+        all.map(|delivery| timed(scene.deliver(&delivery, scene.takes(seconds(2), 200))));
+    let first = tokio::spawn(first);
+    settle_down().await;
+    let waiting = [tokio::spawn(second), tokio::spawn(third)];
+    settle_down().await;
+    assert_eq!(scene.counts().unverified_bytes, 2 * body.len());
+
+    let (time, answer) = fourth.await;
+    let answer = answer.unwrap();
+    assert_eq!((answer.status, answer.outcome), (503, Some(Outcome::InFlight)));
+    assert_eq!(time, seconds(0));
+    // One with a small body is as good as any open request.
+    let small = scene.send("evt_1", scene.says(200)).await.unwrap();
+    assert_eq!(small.outcome, Some(Outcome::Duplicate));
+
+    for one in waiting {
+        assert_eq!(one.await.unwrap().1.unwrap().outcome, Some(Outcome::Duplicate));
+    }
+    assert_eq!(first.await.unwrap().1.unwrap(), Said::by_handler(200));
+    assert_eq!(scene.counts().unverified_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]

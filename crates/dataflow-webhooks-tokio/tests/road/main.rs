@@ -6,6 +6,7 @@ mod support;
 
 mod admission;
 mod bodies;
+mod busy;
 mod draining;
 mod duplicates;
 mod hung_up;

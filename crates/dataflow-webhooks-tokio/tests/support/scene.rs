@@ -164,11 +164,34 @@ impl Scene {
     where
         F: Future<Output = Result<Said, Broken>> + Send + 'static,
     {
+        self.deliver_when(ready, &self.delivery(id), handler)
+    }
+
+    /// Takes a verified delivery, whose head arrived now, to a handler.
+    pub(crate) fn deliver<F>(
+        &self,
+        delivery: &Delivery,
+        handler: impl FnOnce(Delivery) -> F + Send + 'static,
+    ) -> Detach<Work>
+    where
+        F: Future<Output = Result<Said, Broken>> + Send + 'static,
+    {
+        self.deliver_when(async { Ok(()) }, delivery, handler)
+    }
+
+    fn deliver_when<F>(
+        &self,
+        ready: impl Future<Output = Result<(), Broken>> + Send + 'static,
+        delivery: &Delivery,
+        handler: impl FnOnce(Delivery) -> F + Send + 'static,
+    ) -> Detach<Work>
+    where
+        F: Future<Output = Result<Said, Broken>> + Send + 'static,
+    {
         let deadline = Instant::now() + self.endpoint.limits().answer_within();
-        let delivery = self.delivery(id);
         let call = move |(), delivery| handler(delivery);
-        let work: Work = Box::pin(handle(&self.endpoint, &delivery, deadline, ready, call));
-        Detach::new(&self.endpoint, &delivery, deadline, work, on_runtime)
+        let work: Work = Box::pin(handle(&self.endpoint, delivery, deadline, ready, call));
+        Detach::new(&self.endpoint, delivery, deadline, work, on_runtime)
     }
 
     /// A handler that takes this time and then answers with this status.

@@ -69,7 +69,7 @@ impl Scripted {
     /// Every operation fails until this long after the store was made.
     pub(crate) fn down_until(&self, time: Duration) {
         let born = self.born;
-        for operation in StoreOperation::ALL {
+        for &operation in StoreOperation::ALL {
             let fate = move |_| if born.elapsed() < time { Fate::Fail } else { Fate::Pass };
             self.on(operation, fate);
         }

@@ -245,5 +245,8 @@ async fn the_verified_body_tells_its_length_and_its_end() {
     assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
     assert!(body.frame().await.is_none());
     assert_eq!(WebhookBody::from(Bytes::from("abc")).into_bytes(), "abc");
-    assert_eq!(text(Response::new(Full::from(WebhookBody::from(Bytes::from("abc"))))).await, "abc");
+    assert_eq!(
+        text(Response::new(Full::new(WebhookBody::from(Bytes::from("abc")).into_bytes()))).await,
+        "abc"
+    );
 }

@@ -30,8 +30,8 @@ const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(250_000).expect("it is 
 /// **When it is full**, the oldest record goes to make room, counted by
 /// [`evictions`](Self::evictions): an evicted event would run again. The age is that of a record's
 /// last claim; a duplicate does not make it younger. A claim in flight is never evicted: when
-/// nothing else is left, the claim fails with [`StoreFull`]. A claim whose lease has lapsed may go,
-/// and its epochs with it; give the store the room to keep claims for as long as handlers run.
+/// nothing else is left, the claim fails with [`StoreFull`]. A claim whose lease has lapsed may go;
+/// its holder can then no longer commit, and later records begin above its epoch instead of at 1.
 ///
 /// **Time** is monotonic ([`Instant`]): changes of the system's clock do not matter.
 ///

@@ -59,7 +59,7 @@ struct Shared {
     telemetry: Telemetry,
 }
 
-/// The times and numbers that a delivery's road keeps to. See
+/// The times and numbers that an endpoint keeps to. See
 /// [`EndpointBuilder`] for each one's meaning and range.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -250,8 +250,8 @@ impl Observer for Shared {
         });
     }
 
-    fn verified(&self, at: Timestamp) {
-        self.telemetry.verified(at);
+    fn verified(&self, at: Timestamp, by_newest: bool) {
+        self.telemetry.verified(at, by_newest);
     }
 
     fn mismatched(&self, delivery: &Delivery) {

@@ -15,6 +15,13 @@ pub struct Counts {
     pub(super) outcomes: [u64; Outcome::ALL.len()],
     pub(super) rejections: [u64; RejectionKind::ALL.len()],
     pub(super) store_errors: [u64; StoreOperation::ALL.len()],
+    /// Authentic deliveries of events, each attempt by itself. The platform sends
+    /// at most 100 a second and 10 000 an hour, and drops the oldest beyond that
+    /// ("Rate Limits").
+    pub authentic: u64,
+    /// Those of them that another key than the newest one of the ring matched.
+    /// Worth an alert when it still rises 8 hours after a rotation.
+    pub authentic_by_older_key: u64,
     /// Authentic deliveries that were not answered 200.
     pub authentic_refused: u64,
     /// The same, since the last one that was: five may disable the webhook
@@ -45,8 +52,8 @@ pub struct Counts {
     pub running: usize,
     /// Settlements that the store has not accepted yet.
     pub pending_commits: usize,
-    /// Bytes of unverified deliveries held now, over all endpoints that share
-    /// the budget.
+    /// Bytes of unverified deliveries, and of duplicates in waiting, held now, over all
+    /// endpoints that share the budget.
     pub unverified_bytes: usize,
 }
 
@@ -63,13 +70,13 @@ impl Counts {
     /// How many requests were refused for this.
     #[must_use]
     pub fn rejected(&self, kind: RejectionKind) -> u64 {
-        position(&RejectionKind::ALL, &kind).map_or(0, |index| self.rejections[index])
+        position(RejectionKind::ALL, &kind).map_or(0, |index| self.rejections[index])
     }
 
     /// How many calls of the store failed or took too long.
     #[must_use]
     pub fn store_errors(&self, operation: StoreOperation) -> u64 {
-        position(&StoreOperation::ALL, &operation).map_or(0, |index| self.store_errors[index])
+        position(StoreOperation::ALL, &operation).map_or(0, |index| self.store_errors[index])
     }
 }
 
@@ -89,7 +96,7 @@ pub enum StoreOperation {
 
 impl StoreOperation {
     /// Every operation, in the order of declaration.
-    pub const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Commit, Self::Release];
+    pub const ALL: &'static [Self] = &[Self::Claim, Self::Renew, Self::Commit, Self::Release];
 
     /// The name as it stands in logs and metric labels.
     #[must_use]

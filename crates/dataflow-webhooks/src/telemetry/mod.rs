@@ -56,13 +56,15 @@ pub enum HandlerEnd {
     CutOff,
 }
 
-/// Where the road and the adapters report what they saw. Read it with
+/// Where adapters report what they saw. Read it with
 /// [`Endpoint::counts`](crate::Endpoint::counts).
 #[derive(Default)]
 pub struct Telemetry {
     outcomes: [AtomicU64; Outcome::ALL.len()],
     rejections: [AtomicU64; RejectionKind::ALL.len()],
     store_errors: [AtomicU64; StoreOperation::ALL.len()],
+    authentic: AtomicU64,
+    authentic_by_older_key: AtomicU64,
     authentic_refused: AtomicU64,
     in_a_row: AtomicU64,
     /// Unix time in milliseconds; 0 is never.
@@ -80,7 +82,7 @@ impl Telemetry {
     /// A request was refused before a claim.
     pub fn rejected(&self, rejection: &Rejection) {
         let kind = rejection.kind();
-        if let Some(index) = position(&RejectionKind::ALL, &kind) {
+        if let Some(index) = position(RejectionKind::ALL, &kind) {
             add(&self.rejections[index]);
         }
         use RejectionKind as K;
@@ -102,7 +104,7 @@ impl Telemetry {
     /// answer to an authentic delivery. `is_200` is whether the sender counts it
     /// as success.
     pub fn answered(&self, delivery: &Delivery, outcome: Outcome, is_200: bool) {
-        match position(&Outcome::ALL, &outcome) {
+        match position(Outcome::ALL, &outcome) {
             Some(index) => add(&self.outcomes[index]),
             // A rejection: `rejected` has counted and logged it.
             None => {
@@ -142,7 +144,7 @@ impl Telemetry {
 
     /// A call of the dedup store failed or took too long.
     pub fn store_failed(&self, operation: StoreOperation, error: &dyn fmt::Display) {
-        if let Some(index) = position(&StoreOperation::ALL, &operation) {
+        if let Some(index) = position(StoreOperation::ALL, &operation) {
             add(&self.store_errors[index]);
         }
         log!(warn, %operation, "the dedup store failed to {operation}: {error}");
@@ -168,7 +170,11 @@ impl Telemetry {
         log!(warn, "{id} is handled without the dedup store: another process may handle it too");
     }
 
-    pub(crate) fn verified(&self, at: Timestamp) {
+    pub(crate) fn verified(&self, at: Timestamp, by_newest: bool) {
+        add(&self.authentic);
+        if !by_newest {
+            add(&self.authentic_by_older_key);
+        }
         self.last_authentic.fetch_max(at.as_millisecond(), Relaxed);
     }
 
@@ -212,6 +218,8 @@ impl Telemetry {
             outcomes: std::array::from_fn(|i| get(&self.outcomes[i])),
             rejections: std::array::from_fn(|i| get(&self.rejections[i])),
             store_errors: std::array::from_fn(|i| get(&self.store_errors[i])),
+            authentic: get(&self.authentic),
+            authentic_by_older_key: get(&self.authentic_by_older_key),
             authentic_refused: get(&self.authentic_refused),
             authentic_refused_in_a_row: get(&self.in_a_row),
             last_authentic: (millis != 0)
@@ -258,8 +266,8 @@ pub fn log_missing_layer(fix: &dyn fmt::Display) {
     log!(error, "{fix}");
 }
 
-/// The span of one delivery: event id, type, key label, skew. Empty without the
-/// feature `tracing`.
+/// The span of one delivery: event id, type, key label, skew, and in the end the
+/// outcome. Empty without the feature `tracing`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeliverySpan {
@@ -277,6 +285,7 @@ impl DeliverySpan {
             event_type = %shown(delivery.event_type().as_str()),
             key = delivery.key(),
             skew_seconds = delivery.skew().as_secs(),
+            outcome = tracing::field::Empty,
         );
         Self { span }
     }
@@ -284,6 +293,17 @@ impl DeliverySpan {
     #[cfg(not(feature = "tracing"))]
     fn new(_delivery: &Delivery) -> Self {
         Self {}
+    }
+
+    /// Writes the outcome into the span, once there is one.
+    pub fn record(&self, outcome: Outcome) {
+        // The field is looked up by its name: not where nobody listens.
+        #[cfg(feature = "tracing")]
+        if !self.span.is_disabled() {
+            self.span.record("outcome", outcome.as_str());
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = outcome;
     }
 
     /// Polls a future inside the span.

@@ -1,4 +1,6 @@
-//! Help for tests.
+//! Help for tests: [`Sample`] makes an event of any type, [`Sample::sign`] and [`Signer`] sign
+//! its body as the platform does, [`StoreContract`] holds a dedup store to its contract, and
+//! [`ManualClock`] stands still until it is moved.
 
 mod contract;
 mod manual_clock;

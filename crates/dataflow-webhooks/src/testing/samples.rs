@@ -54,6 +54,7 @@ impl Sample {
     /// `data` of `pipeline.run.completed` has the documented shape. `data` of the other
     /// documented types has every field of the type's struct; `data` of any other type is
     /// an object with a `pipeline_id`. Times are the present, in whole seconds.
+    #[must_use]
     pub fn of(event_type: impl Into<EventType>) -> Self {
         let event_type = event_type.into();
         let now = now();
@@ -71,6 +72,7 @@ impl Sample {
     }
 
     /// A sample of each documented type, in the order of the platform's documentation.
+    #[must_use]
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         EventType::DOCUMENTED.iter().cloned().map(Self::of)
     }
@@ -80,6 +82,7 @@ impl Sample {
     /// # Panics
     ///
     /// When the type is documented after all: the test would not test what it says.
+    #[must_use]
     pub fn unknown(name: &str) -> Self {
         let event_type = EventType::from(name);
         assert!(!event_type.is_documented(), "{name} is a documented event type; use Sample::of");
@@ -87,16 +90,19 @@ impl Sample {
     }
 
     /// Replaces the id.
+    #[must_use]
     pub fn id(self, id: &str) -> Self {
         self.field("id", id)
     }
 
     /// Replaces the type, and leaves `data` as it is.
+    #[must_use]
     pub fn event_type(self, name: &str) -> Self {
         self.field("type", name)
     }
 
     /// Replaces `created_at`, and leaves the times in `data` as they are.
+    #[must_use]
     pub fn created_at(self, at: Timestamp) -> Self {
         self.field("created_at", at)
     }
@@ -106,6 +112,7 @@ impl Sample {
     /// # Panics
     ///
     /// When the value cannot be written as JSON.
+    #[must_use]
     pub fn data(mut self, name: &str, new: impl Serialize) -> Self {
         self.envelope.set(&["data", name], value(new));
         self
@@ -116,6 +123,7 @@ impl Sample {
     /// # Panics
     ///
     /// When the value cannot be written as JSON.
+    #[must_use]
     pub fn metadata(mut self, name: &str, new: impl Serialize) -> Self {
         self.envelope.set(&["metadata", name], value(new));
         self
@@ -127,6 +135,7 @@ impl Sample {
     /// # Panics
     ///
     /// When the value cannot be written as JSON.
+    #[must_use]
     pub fn field(mut self, path: &str, new: impl Serialize) -> Self {
         self.envelope.set(&names(path), value(new));
         self
@@ -138,6 +147,7 @@ impl Sample {
     /// # Panics
     ///
     /// When the text is not one JSON value.
+    #[must_use]
     pub fn raw(mut self, path: &str, json: &str) -> Self {
         let new = RawValue::from_string(json.to_owned())
             .unwrap_or_else(|error| panic!("the text for {path} is not one JSON value: {error}"));
@@ -146,12 +156,14 @@ impl Sample {
     }
 
     /// Removes the member at `path`, if it is there.
+    #[must_use]
     pub fn without(mut self, path: &str) -> Self {
         self.envelope.remove(&names(path));
         self
     }
 
     /// The body, as the platform would send and sign it.
+    #[must_use]
     pub fn body(&self) -> Bytes {
         match serde_json::to_vec(&self.envelope) {
             Ok(body) => body.into(),
@@ -160,6 +172,7 @@ impl Sample {
     }
 
     /// The event, decoded from [`body`](Self::body) as it would be from a delivery.
+    #[must_use]
     pub fn event(&self) -> Event {
         match Event::from_trusted_json(&self.body()) {
             Ok(event) => event,

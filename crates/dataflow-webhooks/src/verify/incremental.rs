@@ -168,19 +168,20 @@ impl Verification {
     /// [`NoMatch`](Kind::NoMatch), or [`NotAnEvent`](Kind::NotAnEvent) for an
     /// authentic body that is no JSON object.
     pub fn finish(mut self) -> Result<Delivery, Rejection> {
-        let Some(key) = self.matching_key() else {
+        let Some((key, by_newest)) = self.matching_key() else {
             if let Some(observer) = &self.observer {
                 let line = || self.candidates.header_line(&self.digits);
                 observer.no_match(self.held.len(), &|| (line(), self.held.to_bytes()));
             }
             return Err(Kind::NoMatch.into());
         };
-        let signature = VerifiedSignature { signed_at: moment(self.signed_at), key };
+        let signature = VerifiedSignature { signed_at: moment(self.signed_at), key, by_newest };
         let body = self.take_held().into_bytes();
         Delivery::new(body, signature, self.begun_at, self.observer.take())
     }
 
-    fn matching_key(&self) -> Option<Arc<str>> {
+    /// The label of the key that matches, and whether it is the newest one.
+    fn matching_key(&self) -> Option<(Arc<str>, bool)> {
         let candidates = self.candidates.as_slice();
         let keys = self.keys.read();
         let begun_with_newest = keys.generation == self.generation;
@@ -191,7 +192,7 @@ impl Verification {
                 mac(&key.mac, self.digits.as_bytes(), self.held.pieces())
             };
             if matches_any(&digest, candidates.iter().copied()) {
-                return Some(key.label.clone());
+                return Some((key.label.clone(), index == 0));
             }
         }
         None

@@ -250,10 +250,10 @@ impl Verifier {
         now: i64,
     ) -> Result<VerifiedSignature, Rejection> {
         let header = self.read_header(line, now)?;
-        for key in self.keys.read().iter() {
+        for (index, key) in self.keys.read().iter().enumerate() {
             if matches_any(&mac(&key.mac, header.digits, [body]), header.candidates()) {
-                let key = key.label.clone();
-                return Ok(VerifiedSignature { signed_at: moment(header.signed_at), key });
+                let (key, signed_at) = (key.label.clone(), moment(header.signed_at));
+                return Ok(VerifiedSignature { signed_at, key, by_newest: index == 0 });
             }
         }
         Err(Kind::NoMatch.into())

@@ -17,6 +17,10 @@ pub(super) struct Table {
     /// anew or stands in the way of an eviction: so it is first in, first out.
     records: Records,
     evictions: u64,
+    /// The highest epoch of a claim whose record was evicted though its holder may
+    /// run still. New records begin above it, so that no claim of theirs is taken for
+    /// that one. It stays 0 unless claims lapse, or are forgotten, in a full table.
+    stray_epoch: u32,
 }
 
 type Records = LruCache<Fingerprint, Record, BuildHasherDefault<TakeFirstWord>>;
@@ -34,7 +38,7 @@ impl Table {
         // Unlike `with_hasher`, this takes memory only as records come.
         let mut records = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
         records.resize(capacity);
-        Self { records, evictions: 0 }
+        Self { records, evictions: 0, stray_epoch: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -49,7 +53,7 @@ impl Table {
         let known = self.records.peek(&key);
         let needs_room = known.is_none();
         let epoch = match known.filter(|record| !record.is_expired(now)) {
-            None => 1,
+            None => self.stray_epoch.saturating_add(1),
             Some(record) => match record.state {
                 State::Done => return Claimed::Done,
                 State::Claimed if !record.is_lapsed(now) => return Claimed::InFlight,
@@ -93,6 +97,7 @@ impl Table {
 
     pub(super) fn forget(&mut self, key: &Fingerprint) {
         if let Some(record) = self.records.peek_mut(key) {
+            record.is_forgotten |= record.state == State::Claimed;
             record.state = State::Released;
         }
     }
@@ -117,6 +122,9 @@ impl Table {
         for _ in 0..self.records.len() {
             let (&oldest, record) = self.records.peek_lru()?;
             if !record.is_in_flight(now) {
+                if record.state == State::Claimed || record.is_forgotten {
+                    self.stray_epoch = self.stray_epoch.max(record.epoch);
+                }
                 return Some(!record.is_expired(now));
             }
             self.records.promote(&oldest);
@@ -145,13 +153,16 @@ struct Record {
     expires_at: Nanos,
     epoch: u32,
     state: State,
+    /// Was the claim taken from its holder? It may run still.
+    is_forgotten: bool,
 }
 
 const _: () = assert!(size_of::<Record>() + size_of::<Fingerprint>() == 40);
 
 impl Record {
     fn claimed(epoch: u32, now: Nanos, terms: Terms) -> Self {
-        let mut record = Self { lease_until: 0, expires_at: 0, epoch, state: State::Claimed };
+        let state = State::Claimed;
+        let mut record = Self { lease_until: 0, expires_at: 0, epoch, state, is_forgotten: false };
         record.change(State::Claimed, now, terms);
         record
     }
