@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use hmac::{Hmac, KeyInit as _};
 use sha2::Sha256;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::secret::{Secret, SecretError};
 
@@ -57,6 +57,11 @@ pub(crate) struct Key {
     /// The HMAC state after the key block: a clone saves two compressions.
     pub(crate) mac: Hmac<Sha256>,
 }
+
+/// The state is as good as the key: it too is wiped when dropped, which `sha2` does
+/// only with its feature `zeroize`.
+const _: () = is_wiped_on_drop::<Sha256>();
+const fn is_wiped_on_drop<T: ZeroizeOnDrop>() {}
 
 impl Keys {
     /// Newest first; never empty.
