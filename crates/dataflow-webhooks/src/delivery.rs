@@ -24,10 +24,10 @@ use crate::signature::VerifiedSignature;
 /// It can neither be written down nor read from anything:
 ///
 /// ```compile_fail,E0451
-/// let forged = dataflow_webhooks::Delivery { verified: todo!(), claim: None };
+/// let forged = dataflow_webhooks::Delivery { verified: unreachable!(), claim: None };
 /// ```
 /// ```compile_fail,E0624
-/// let forged = dataflow_webhooks::Delivery::new(todo!(), todo!(), todo!(), None);
+/// let forged = dataflow_webhooks::Delivery::new(unreachable!(), unreachable!(), unreachable!(), None);
 /// ```
 /// ```compile_fail,E0277
 /// let forged: dataflow_webhooks::Delivery = serde_json::from_str("{}").unwrap();
