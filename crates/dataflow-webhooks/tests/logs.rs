@@ -103,6 +103,23 @@ fn refusals_of_other_kinds_do_not_silence_the_explanation() {
     assert!(lines[1].contains("1. The secret"), "{lines:?}");
 }
 
+/// Anyone can send what is not signed at all; who may come too late is authentic.
+#[test]
+fn refusals_of_one_kind_do_not_silence_another() {
+    let endpoint = endpoint();
+    let an_hour_ago = Timestamp::now() - jiff::SignedDuration::from_hours(1);
+    let stale = sign(&Secret::new(KEY).unwrap(), an_hour_ago, b"{}");
+    let lines = logged(|| {
+        for lines in [vec![], vec![stale.as_str()], vec![], vec![stale.as_str()]] {
+            let refused = endpoint.begin("POST", lines, None).unwrap_err();
+            endpoint.telemetry().rejected(&refused);
+        }
+    });
+    let [unsigned, stale] = &lines[..] else { panic!("{lines:?}") };
+    assert!(unsigned.contains("no X-DataFlow-Signature"), "{unsigned}");
+    assert!(stale.contains("3600 s old"), "{stale}");
+}
+
 #[test]
 fn a_body_over_64_kib_is_not_taken_apart() {
     let explained = |bytes: usize| {

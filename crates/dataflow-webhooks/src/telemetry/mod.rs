@@ -73,9 +73,9 @@ pub struct Telemetry {
     lease_lost: AtomicU64,
     processed_anyway: AtomicU64,
     mismatched: AtomicU64,
-    quiet: Quiet,
-    /// Apart, so that noise of other kinds cannot keep an explanation out.
-    quiet_no_match: Quiet,
+    /// One for each kind, so that what anyone can cause cannot keep out what a
+    /// sender with a wrong clock or key does.
+    quiet: [Quiet; RejectionKind::ALL.len()],
 }
 
 impl Telemetry {
@@ -190,7 +190,7 @@ impl Telemetry {
         if !cfg!(feature = "tracing") {
             return;
         }
-        match self.quiet_no_match.ask() {
+        match self.ask_quiet(RejectionKind::NoMatch) {
             None => {}
             Some(others) if body_bytes <= 64 * 1024 => {
                 let explanation = explain().one_line();
@@ -241,9 +241,14 @@ impl Telemetry {
         self.in_a_row.fetch_add(1, Relaxed) + 1
     }
 
+    /// May a line of this kind go out? How many were held back before it.
+    fn ask_quiet(&self, kind: RejectionKind) -> Option<u64> {
+        position(&RejectionKind::ALL, &kind).and_then(|index| self.quiet[index].ask())
+    }
+
     fn warn_rarely(&self, rejection: &Rejection) {
         let status = rejection.status();
-        match self.quiet.ask() {
+        match self.ask_quiet(rejection.kind()) {
             Some(others) => log!(warn, others, "answered {status}: {rejection}"),
             None => log!(debug, "answered {status}: {rejection}"),
         }
