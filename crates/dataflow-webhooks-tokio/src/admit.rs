@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use dataflow_webhooks::adapter::RunPermit;
+use dataflow_webhooks::adapter::{HeldBytes, RunPermit};
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore, Held};
-use dataflow_webhooks::{Claim, DedupKey, Delivery, Endpoint, Outcome, Rejection, StoreOperation};
+use dataflow_webhooks::{Claim, DedupKey, Delivery, Endpoint, Outcome, StoreOperation};
 use tokio::time::{Instant, sleep_until};
 
 use crate::store::call_store;
@@ -54,73 +54,92 @@ impl Holder {
     }
 }
 
-/// Waits until the delivery may run, or says what comes of it instead.
-pub(crate) async fn admit(
-    endpoint: &Endpoint,
-    delivery: &Delivery,
+/// What came of asking whether a delivery may run.
+pub(crate) enum Asked {
+    Admitted(Admission),
+    /// Another delivery of the event is in flight: wait, and ask again.
+    InFlight,
+    Answered(Outcome),
+}
+
+/// The turn of one delivery, and how long it has waited for it.
+pub(crate) struct Turn {
+    key: Option<DedupKey>,
     deadline: Instant,
-) -> Result<Admission, Outcome> {
-    if endpoint.store().is_none() {
-        let permit = enter(endpoint)?;
-        return Ok(Admission { permit, since: Instant::now(), lease: None });
+    pause: Duration,
+    held: Option<HeldBytes>,
+}
+
+impl Turn {
+    pub(crate) fn of(endpoint: &Endpoint, delivery: &Delivery, deadline: Instant) -> Self {
+        let key = endpoint.store().map(|_| delivery.dedup_key());
+        Self { key, deadline, pause: FIRST_PAUSE, held: None }
     }
-    let key = delivery.dedup_key();
-    let last_ask = deadline - AHEAD;
-    let mut pause = FIRST_PAUSE;
-    let mut held = None;
-    loop {
+
+    /// Asks once whether the delivery may run.
+    pub(crate) async fn ask(&self, endpoint: &Endpoint, delivery: &Delivery) -> Asked {
         // Before the claim, so that no claim is ever made in vain; and not while
         // waiting, so that duplicates in waiting take no handler's place.
-        let permit = enter(endpoint)?;
+        let permit = match endpoint.enter() {
+            Ok(permit) => permit,
+            Err(rejection) => {
+                endpoint.telemetry().rejected(&rejection);
+                return Asked::Answered(Outcome::Rejected(rejection.kind()));
+            }
+        };
+        let Some(key) = &self.key else {
+            return Asked::Admitted(Admission { permit, since: Instant::now(), lease: None });
+        };
         let mut holder = Holder::Store;
         let answer = loop {
-            let answer = claim(endpoint, holder, &key).await;
+            let answer = claim(endpoint, holder, key).await;
             if answer.is_ok() || holder == Holder::StandIn || endpoint.stand_in().is_none() {
                 break answer;
             }
             holder = Holder::StandIn;
         };
-        match answer {
-            Ok(ClaimOutcome::New(claim)) => {
-                let lease = Lease { claim, holder };
-                let now = Instant::now();
-                if now < deadline {
-                    if holder == Holder::StandIn {
-                        endpoint.telemetry().processed_anyway(delivery);
-                    }
-                    return Ok(Admission { permit, since: now, lease: Some(lease) });
-                }
-                // The sender has been told to come again: leave it the event. Boxed,
-                // for it is rare and would take its room in every delivery's work.
-                Box::pin(give_back(endpoint, delivery, &lease)).await;
-                return Err(Outcome::Late);
-            }
-            Ok(ClaimOutcome::Done) => return Err(Outcome::Duplicate),
-            Ok(ClaimOutcome::InFlight) => {}
-            Err(()) => return Err(Outcome::StoreUnavailable),
-        }
-        drop(permit);
+        let claim = match answer {
+            Ok(ClaimOutcome::New(claim)) => claim,
+            Ok(ClaimOutcome::Done) => return Asked::Answered(Outcome::Duplicate),
+            Ok(ClaimOutcome::InFlight) => return Asked::InFlight,
+            Err(()) => return Asked::Answered(Outcome::StoreUnavailable),
+        };
+        let lease = Lease { claim, holder };
         let now = Instant::now();
+        if now >= self.deadline {
+            // The sender has been told to come again: leave it the event. Boxed,
+            // for it is rare and would take its room in every delivery's work.
+            Box::pin(give_back(endpoint, delivery, &lease)).await;
+            return Asked::Answered(Outcome::Late);
+        }
+        if holder == Holder::StandIn {
+            endpoint.telemetry().processed_anyway(delivery);
+        }
+        Asked::Admitted(Admission { permit, since: now, lease: Some(lease) })
+    }
+
+    /// Waits before the next time, a little longer each time. An error is the
+    /// answer of a delivery that may wait no longer.
+    pub(crate) async fn wait(
+        &mut self,
+        endpoint: &Endpoint,
+        delivery: &Delivery,
+    ) -> Result<(), Outcome> {
+        let (now, last_ask) = (Instant::now(), self.deadline - AHEAD);
         if now >= last_ask {
             return Err(Outcome::InFlight);
         }
         // A recorded delivery can be sent again and again: what waits is bounded.
-        if held.is_none() {
-            held = endpoint.unverified_budget().hold(delivery.body().len());
-            if held.is_none() {
+        if self.held.is_none() {
+            self.held = endpoint.unverified_budget().hold(delivery.body().len());
+            if self.held.is_none() {
                 return Err(Outcome::InFlight);
             }
         }
-        sleep_until((now + pause).min(last_ask)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        sleep_until((now + self.pause).min(last_ask)).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
-}
-
-fn enter(endpoint: &Endpoint) -> Result<RunPermit, Outcome> {
-    endpoint.enter().map_err(|rejection: Rejection| {
-        endpoint.telemetry().rejected(&rejection);
-        Outcome::Rejected(rejection.kind())
-    })
 }
 
 async fn claim(endpoint: &Endpoint, holder: Holder, key: &DedupKey) -> Result<ClaimOutcome, ()> {

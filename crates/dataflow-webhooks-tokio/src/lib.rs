@@ -58,12 +58,12 @@
 //! let deadline = head.arrived + endpoint.limits().answer_within();
 //! let delivery = receive(&endpoint, head, Whole::new(body)).await?;
 //!
-//! let ready = async { Ok::<(), Infallible>(()) };
+//! let ready = async |()| Ok::<(), Infallible>(());
 //! let call = |(), delivery: dataflow_webhooks::Delivery| async move {
 //!     assert_eq!(delivery.id(), "evt_1");
 //!     Ok(Response(204))
 //! };
-//! let work = handle(&endpoint, &delivery, deadline, ready, call);
+//! let work = handle(&endpoint, &delivery, deadline, (), ready, call);
 //! let answer = Detach::new(&endpoint, &delivery, deadline, work, on_runtime).await?;
 //! assert_eq!(answer.status(), 200);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

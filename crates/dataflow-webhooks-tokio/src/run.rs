@@ -10,11 +10,11 @@ use dataflow_webhooks::{Delivery, Endpoint, Outcome, StoreOperation};
 use tokio::time::Instant;
 
 use crate::Reply;
-use crate::admit::{Admission, Lease, admit};
+use crate::admit::{Admission, Asked, Lease, Turn};
 use crate::detach::Ended;
 use crate::settle::{attempt, conclude};
 use crate::store::call_store;
-use crate::timer::{Alarm, Guarded, Panicked, guarded, unless};
+use crate::timer::{Alarm, Guarded, Panicked, guarded_from, unless};
 
 /// The pause before a renewal that the store did not answer is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
@@ -22,20 +22,26 @@ const RENEW_AGAIN: Duration = Duration::from_secs(1);
 /// All that is done with a verified delivery: the handler is made ready, the
 /// event claimed, the handler run, its claim settled.
 ///
-/// `ready` is what the handler needs before it can be called (a tower service
-/// that is polled ready; nothing, elsewhere); it is awaited before the claim is
-/// made. `call` gets what `ready` came to, and the delivery with its claim.
+/// `ready` gets the service ready to be called (a tower service is polled ready;
+/// elsewhere there is nothing to do); it is awaited before the claim is made.
+/// `call` gets what `ready` came to, and the delivery with its claim. A duplicate
+/// that waits for another delivery of its event lets the service go meanwhile, and
+/// a clone of it gets ready after that: a place in a limit inside is not held by
+/// what only waits.
 ///
 /// The future is meant for [`Detach`](crate::Detach): it must not be dropped
 /// half-way, for the event would wait for its lease to lapse.
-pub fn handle<Ready, S, Call, Run, R, E>(
+pub fn handle<S, GetReady, Ready, Call, Run, R, E>(
     endpoint: &Endpoint,
     delivery: &Delivery,
     deadline: Instant,
-    ready: Ready,
+    mut service: S,
+    mut ready: GetReady,
     call: Call,
-) -> impl Future<Output = Ended<R, E>> + use<Ready, S, Call, Run, R, E>
+) -> impl Future<Output = Ended<R, E>> + use<S, GetReady, Ready, Call, Run, R, E>
 where
+    S: Clone,
+    GetReady: FnMut(S) -> Ready,
     Ready: Future<Output = Result<S, E>>,
     Call: FnOnce(S, Delivery) -> Run,
     Run: Future<Output = Result<R, E>>,
@@ -43,18 +49,30 @@ where
 {
     let (endpoint, mut delivery) = (endpoint.clone(), delivery.clone());
     async move {
-        // Let go at the deadline: nothing is claimed yet, the sender comes again,
-        // and no place among the running handlers bounds how many wait here.
-        let service = match unless(guarded(ready), Alarm::at(deadline)).await {
-            Some(Ok(Ok(service))) => service,
-            Some(Ok(Err(error))) => return Ended::new(Outcome::Failed, Err(error)),
-            Some(Err(Panicked)) => return Ended::fixed(Outcome::Panicked),
-            None => return Ended::fixed(Outcome::Late),
+        let mut turn = Turn::of(&endpoint, &delivery, deadline);
+        let mut admission = loop {
+            // Let go at the deadline: nothing is claimed yet, the sender comes
+            // again, and no place among the running handlers bounds how many wait
+            // here.
+            let readied = guarded_from(|| ready(service));
+            service = match unless(readied, Alarm::at(deadline)).await {
+                Some(Ok(Ok(service))) => service,
+                Some(Ok(Err(error))) => return Ended::new(Outcome::Failed, Err(error)),
+                Some(Err(Panicked)) => return Ended::fixed(Outcome::Panicked),
+                None => return Ended::fixed(Outcome::Late),
+            };
+            match turn.ask(&endpoint, &delivery).await {
+                Asked::Admitted(admission) => break admission,
+                Asked::Answered(outcome) => return Ended::fixed(outcome),
+                Asked::InFlight => {}
+            }
+            // The clone is not ready: what was got ready is given back here.
+            service = service.clone();
+            if let Err(outcome) = turn.wait(&endpoint, &delivery).await {
+                return Ended::fixed(outcome);
+            }
         };
-        let mut admission = match admit(&endpoint, &delivery, deadline).await {
-            Ok(admission) => admission,
-            Err(outcome) => return Ended::fixed(outcome),
-        };
+        drop(turn);
         if let Some(lease) = &admission.lease {
             delivery = delivery.with_claim(lease.claim.clone());
         }

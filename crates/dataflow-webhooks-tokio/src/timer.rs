@@ -171,11 +171,6 @@ impl<F: Future> Future for Guarded<F> {
     }
 }
 
-/// Runs `work` to its end or its panic.
-pub(crate) fn guarded<F: Future>(work: F) -> Guarded<F> {
-    Guarded { work: Some(work) }
-}
-
 /// Runs what `make` makes, now, to its end or its panic.
 pub(crate) fn guarded_from<F: Future>(make: impl FnOnce() -> F) -> Guarded<F> {
     // Polled without work, it says that there was a panic.

@@ -37,13 +37,13 @@ fn the_work_of_a_delivery_to_an_axum_route_is_an_allocation_at_hand() {
 
     // The sizes that axum 0.8 has: a request's head, a route, its future.
     let (head, route) = ([0_u8; 224], [0_u8; 16]);
-    let ready = async move { Ok::<_, Infallible>(route) };
+    let ready = |route| async move { Ok::<_, Infallible>(route) };
     let call = move |_route, _delivery| {
         std::hint::black_box(head);
         AxumRoute([0; 312])
     };
     let deadline = Instant::now() + Duration::from_secs(4);
-    let work = handle(&endpoint, &delivery, deadline, ready, call);
+    let work = handle(&endpoint, &delivery, deadline, route, ready, call);
     assert!(size_of_val(&work) <= AT_HAND, "{} bytes", size_of_val(&work));
 }
 

@@ -94,7 +94,7 @@ where
                 Err(refusal) => return Ok(refuse(refusal, parts.version)),
             };
             let deadline = arrived + endpoint.limits().answer_within();
-            let ready = async move {
+            let ready = |mut inner: S| async move {
                 poll_fn(|cx| inner.poll_ready(cx)).await?;
                 Ok(inner)
             };
@@ -103,7 +103,7 @@ where
                 parts.extensions.insert(delivery);
                 Answering { response: inner.call(Request::from_parts(parts, body)) }
             };
-            let work = handle(&endpoint, &delivery, deadline, ready, call);
+            let work = handle(&endpoint, &delivery, deadline, inner, ready, call);
             Ok(Detach::new(&endpoint, &delivery, deadline, work, on_runtime).await?.0)
         })
     }

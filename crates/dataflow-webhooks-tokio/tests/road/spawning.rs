@@ -22,9 +22,9 @@ async fn the_road_of_a_send_handler_is_spawned_on_the_runtime() {
         let head = head(&body);
         let deadline = head.arrived + endpoint.limits().answer_within();
         let delivery = receive(&endpoint, head, Whole::new(body)).await.unwrap();
-        let ready = async { Ok(()) };
+        let ready = |()| async { Ok(()) };
         let call = move |(), delivery| says(delivery);
-        let work = handle(&endpoint, &delivery, deadline, ready, call);
+        let work = handle(&endpoint, &delivery, deadline, (), ready, call);
         Detach::new(&endpoint, &delivery, deadline, work, on_runtime).await.unwrap()
     };
     assert_eq!(tokio::spawn(road).await.unwrap(), Said::by_handler(200));
@@ -51,8 +51,8 @@ async fn the_road_of_a_handler_with_an_rc_is_spawned_on_its_thread_and_runs_on_t
                 ended.set(true);
                 Ok::<_, Infallible>(Said::by_handler(200))
             };
-            let ready = async { Ok(()) };
-            let work = handle(&endpoint, &delivery, deadline, ready, call);
+            let ready = |()| async { Ok(()) };
+            let work = handle(&endpoint, &delivery, deadline, (), ready, call);
             Detach::new(&endpoint, &delivery, deadline, work, on_this_thread).await.unwrap()
         }
     };

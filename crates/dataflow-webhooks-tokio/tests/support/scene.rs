@@ -189,8 +189,19 @@ impl Scene {
         F: Future<Output = Result<Said, Broken>> + Send + 'static,
     {
         let deadline = Instant::now() + self.endpoint.limits().answer_within();
+        // Once ready, it stays so.
+        let mut ready = Some(ready);
+        let ready = move |()| {
+            let ready = ready.take();
+            async move {
+                match ready {
+                    Some(ready) => ready.await,
+                    None => Ok(()),
+                }
+            }
+        };
         let call = move |(), delivery| handler(delivery);
-        let work: Work = Box::pin(handle(&self.endpoint, delivery, deadline, ready, call));
+        let work: Work = Box::pin(handle(&self.endpoint, delivery, deadline, (), ready, call));
         Detach::new(&self.endpoint, delivery, deadline, work, on_runtime)
     }
 

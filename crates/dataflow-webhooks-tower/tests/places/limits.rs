@@ -48,6 +48,28 @@ async fn a_place_in_a_limit_inside_is_held_to_the_handlers_real_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_duplicate_that_waits_holds_no_place_in_a_limit_inside() {
+    let runs = Runs::default();
+    let service = ServiceBuilder::new()
+        .layer(layer())
+        .concurrency_limit(2)
+        .service(Handler::new(&runs).takes(seconds(2)));
+    let slow = event();
+    let send = |body| tokio::spawn(service.clone().oneshot(signed(body)));
+    let (first, duplicate) = (send(&slow), send(&slow));
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(runs.started(), 1, "the duplicate waits");
+
+    let other = send(&event());
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(runs.started(), 2, "another event does not");
+    for sent in [first, duplicate, other] {
+        assert_eq!(sent.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(runs.started(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_place_in_a_limit_outside_is_freed_with_the_answer() {
     let runs = Runs::default();
     let service = ServiceBuilder::new()

@@ -20,7 +20,8 @@ const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(250_000).expect("it is 
 ///
 /// Clones share their records. What it holds is lost with the process: after a restart, an event
 /// that was done runs again if the platform delivers it again. Several processes behind one URL
-/// need a store that they share.
+/// need a store that they share. Two endpoints of one process need a store each: in
+/// one store, an id of the one would answer for the same id of the other.
 ///
 /// **Size.** At most [`capacity`](Self::capacity) records, 250 000 unless told, about 100 bytes
 /// each however long the ids are: keys are kept as 128-bit hashes under a secret random key. Memory

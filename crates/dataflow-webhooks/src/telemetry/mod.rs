@@ -243,7 +243,7 @@ impl Telemetry {
 
     /// May a line of this kind go out? How many were held back before it.
     fn ask_quiet(&self, kind: RejectionKind) -> Option<u64> {
-        position(&RejectionKind::ALL, &kind).and_then(|index| self.quiet[index].ask())
+        position(RejectionKind::ALL, &kind).and_then(|index| self.quiet[index].ask())
     }
 
     fn warn_rarely(&self, rejection: &Rejection) {
