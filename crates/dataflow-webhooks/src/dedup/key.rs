@@ -29,7 +29,7 @@ impl DedupKey {
     /// The key of the event with this id. Any string has one, the empty one included.
     #[must_use]
     pub fn from_event_id(id: &str) -> Self {
-        let text = if is_plain(id) { format!("id:{id}") } else { sha256_name(id.as_bytes()) };
+        let text = if is_plain(id) { ["id:", id].concat() } else { sha256_name(id.as_bytes()) };
         Self(text.into())
     }
 
