@@ -61,6 +61,21 @@ fn no_secret_and_no_body_is_traced() {
 }
 
 #[test]
+fn a_flood_of_replays_of_an_event_in_flight_is_logged_once_in_ten_seconds() {
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let mut body = endpoint.begin("POST", [header(SECRET, NOW, BODY)], None).unwrap();
+        body.update(BODY).unwrap();
+        let delivery = body.finish().unwrap();
+        for _ in 0..100 {
+            endpoint.telemetry().answered(&delivery, Outcome::InFlight, false);
+        }
+        assert_eq!(endpoint.counts().outcome(Outcome::InFlight), 100);
+    });
+    assert_eq!(log.matches("was not answered 200").count(), 1, "{log}");
+}
+
+#[test]
 fn a_span_shows_the_outcome_once_there_is_one() {
     let log = capture(|| {
         let endpoint = builder().build().unwrap();

@@ -76,6 +76,7 @@ pub struct Telemetry {
     /// One for each kind, so that what anyone can cause cannot keep out what a
     /// sender with a wrong clock or key does.
     quiet: [Quiet; RejectionKind::ALL.len()],
+    quiet_in_flight: Quiet,
 }
 
 impl Telemetry {
@@ -118,12 +119,17 @@ impl Telemetry {
             log!(debug, %outcome, "answered 200 to {id} ({event_type})");
         } else {
             let in_a_row = self.count_refused();
-            log!(
-                warn,
-                %outcome,
-                "{id} ({event_type}) was not answered 200: {outcome}; {in_a_row} in a row, five \
-                 may disable the webhook"
-            );
+            // Anyone who has recorded a delivery can send it again while its event
+            // is in flight.
+            let may_log = outcome != Outcome::InFlight || self.quiet_in_flight.ask().is_some();
+            if may_log {
+                log!(
+                    warn,
+                    %outcome,
+                    "{id} ({event_type}) was not answered 200: {outcome}; {in_a_row} in a row, \
+                     five may disable the webhook"
+                );
+            }
         }
     }
 
