@@ -17,7 +17,7 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// The head of a request that nobody has signed.
-fn unsigned(length: Option<u64>) -> Head<'static, Vec<String>> {
+fn unsigned(length: Option<u64>) -> TestHead {
     let signature_lines = Vec::new();
     Head { signature_lines, content_length: length, ..head(&Bytes::new()) }
 }
