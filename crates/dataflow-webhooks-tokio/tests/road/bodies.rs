@@ -10,7 +10,7 @@ use dataflow_webhooks_tokio::{Head, Whole};
 
 use crate::support::body::{Step, Steps};
 use crate::support::scene::{
-    Scene, assert_about, at_once, body_of, head, millis, poll_once, seconds, timed,
+    Scene, TestHead, assert_about, at_once, body_of, head, millis, poll_once, seconds, timed,
 };
 
 const KIB: usize = 1024;
