@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use dataflow_webhooks::{ForwardedHeader, RejectionKind, SourceAllowList};
+use proptest::prelude::*;
 
 use crate::common::good_header;
 use crate::{LISTED, PROXY, begin, endpoint, ip, list, net};
@@ -183,6 +184,20 @@ fn a_trusted_proxy_without_its_header_is_refused() {
     for refused in [x_forwarded_for(&[]), x_forwarded_for(&[""]), forwarded(&[])] {
         let reason = refused.unwrap_err();
         assert!(reason.contains("there is no line"), "{reason}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_a_sender_writes_hides_what_a_proxy_appended(
+        begun in r#"([for=";,\\ 2037x:.\[\]]|for=|203\.0\.113\.7|=")*"#,
+        appended in prop::sample::select(vec!["198.51.100.1", "\"198.51.100.1:1\""]),
+    ) {
+        let appended = format!("for={appended}");
+        let one_line = format!("{begun}, {appended}");
+        prop_assert!(forwarded(&[&one_line]).is_err());
+        prop_assert!(forwarded(&[&begun, &appended]).is_err());
+        prop_assert!(x_forwarded_for(&[&begun, "198.51.100.1"]).is_err());
     }
 }
 
