@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use dataflow_webhooks::{Endpoint, EndpointBuilder, KeyRing, Secret};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tower::Layer as _;
 
 /// The signing secret of every test.
 pub const SECRET: &str = "whsec_tests_1a2b3c4d5e6f7g8h9i0j";
@@ -85,9 +87,10 @@ impl Receiver {
         let accepting = tokio::spawn(async move {
             let mut server = auto::Builder::new(TokioExecutor::new());
             server.http1().timer(TokioTimer::new()).max_buf_size(16 * 1024);
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, peer)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
-                let service = TowerToHyperService::new(app.clone());
+                let service =
+                    TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(app.clone()));
                 let server = server.clone();
                 tokio::spawn(async move {
                     // A broken connection is what many of the tests are about.

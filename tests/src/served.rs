@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::response::IntoResponse;
 use axum::routing::any;
 use bytes::Bytes;
@@ -75,7 +76,10 @@ impl Served {
                 answer
             }
         };
-        let layer = WebhookLayer::new(endpoint.clone());
+        let layer = WebhookLayer::new(endpoint.clone()).peer(|parts| {
+            let info = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+            Some(info.0.ip())
+        });
         let app = Router::new().route("/webhooks/dataflow", any(watched).layer(layer));
         let receiver = Receiver::start(outside(app)).await;
         Self { endpoint, store, runs, receiver }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dataflow_webhooks::{EndpointBuilder, RejectionKind, SIGNATURE_HEADER, UnverifiedBudget};
+use dataflow_webhooks::{
+    EndpointBuilder, ForwardedHeader, IpNet, RejectionKind, SIGNATURE_HEADER, SourceAllowList,
+    UnverifiedBudget,
+};
 use tokio::sync::Notify;
 use webhook_tests::{Answer, Request, Served, delivery, endpoint, event, eventually};
 
@@ -68,6 +71,45 @@ async fn a_draining_endpoint_answers_503_whatever_the_signature() {
     assert!(served.deliver("evt_1").await.is_try_again());
     assert_refused(&served, RejectionKind::Draining);
     assert!(served.send(&Request::unsigned("{}")).await.is_try_again());
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_on_the_list_is_answered_403_whatever_the_signature() {
+    let served = served(endpoint().source("203.0.113.0/24".parse().unwrap())).await;
+    // From an untrusted peer no header is read.
+    let request = delivery("evt_1").header("X-Forwarded-For", "203.0.113.7");
+    let request = request.header("Forwarded", "for=203.0.113.7");
+    let answer = served.send(&request).await;
+    assert_eq!(status_and_text(&answer), (403, "the source is not allowed\n".into()));
+    assert_refused(&served, RejectionKind::SourceNotAllowed);
+    assert_eq!(served.send(&Request::unsigned("{}")).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_source_on_the_list_is_let_through_to_verification() {
+    let served = served(endpoint().source("127.0.0.0/8".parse().unwrap())).await;
+    assert_eq!(served.deliver("evt_1").await.status, 200);
+    assert_eq!(served.send(&Request::unsigned("{}")).await.status, 401);
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_source_is_what_its_header_says() {
+    let proxy: IpNet = "127.0.0.0/8".parse().unwrap();
+    let list = "203.0.113.0/24".parse::<SourceAllowList>().unwrap();
+    let list = list.behind(ForwardedHeader::XForwardedFor, [proxy]);
+    let served = served(endpoint().source(list)).await;
+    let send = async |id: &str, lines: &[&str]| {
+        let request = lines
+            .iter()
+            .fold(delivery(id), |request, line| request.header("x-forwarded-for", *line));
+        served.send(&request).await.status
+    };
+    assert_eq!(send("evt_1", &["198.51.100.1", "203.0.113.7:4711"]).await, 200);
+    assert_eq!(send("evt_2", &["203.0.113.7", "198.51.100.1"]).await, 403);
+    assert_eq!(send("evt_3", &[]).await, 403);
+    // The other header is never read.
+    let other = delivery("evt_4").header("Forwarded", "for=203.0.113.7");
+    assert_eq!(served.send(&other).await.status, 403);
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@
 //! let line = sign(&secret, jiff::Timestamp::now(), &body);
 //!
 //! let head = Head {
+//!     peer: None,
+//!     forwarded_lines: |_| [""; 0],
 //!     method: "POST",
 //!     signature_lines: [line],
 //!     content_length: Some(body.len() as u64),

@@ -1,7 +1,10 @@
 //! Head and body of a request, under the limits and the clock, into a verified
 //! delivery; and what happens to the body of a refused one.
 
+use std::error::Error;
 use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +27,12 @@ const READ_ON_BYTES: u64 = 16 * 1024 * 1024;
 /// What the road needs to know of a request's head.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_structs, reason = "an adapter must fill in every field")]
-pub struct Head<'a, L> {
+pub struct Head<'a, L, F> {
+    /// The other end of the connection, where the server says who it is.
+    pub peer: Option<IpAddr>,
+    /// Gives the values of all lines of the header with this name (in lower
+    /// case), in order. Asked only for what a trusted proxy wrote.
+    pub forwarded_lines: F,
     /// The method, as on the wire.
     pub method: &'a str,
     /// The values of all `X-DataFlow-Signature` lines.
@@ -55,6 +63,30 @@ pub enum BodyError {
     TooLarge(BoxError),
     /// The connection is gone. 400, if anyone can still read it.
     Lost(BoxError),
+}
+
+impl BodyError {
+    /// Tells the two apart: `is_limit` says which errors are a limit's, and is
+    /// asked about each one down the chain.
+    pub fn of(
+        error: impl Into<BoxError>,
+        is_limit: impl Fn(&(dyn Error + 'static)) -> bool,
+    ) -> Self {
+        let error = error.into();
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+        while let Some(error_here) = cause {
+            if is_limit(error_here) {
+                return Self::TooLarge(error);
+            }
+            // `io::Error::source` leaves out the error that it wraps itself.
+            let wrapped = error_here.downcast_ref().and_then(io::Error::get_ref);
+            cause = match wrapped {
+                Some(wrapped) => Some(wrapped),
+                None => error_here.source(),
+            };
+        }
+        Self::Lost(error)
+    }
 }
 
 /// A body that is all there: for frameworks that hand it over in one piece.
@@ -110,18 +142,22 @@ impl std::error::Error for Refusal {
 ///
 /// A [`Refusal`], when what is left of its body has been read or given up: after
 /// 1 s and 16 MiB at the most.
-pub fn receive<'a, L, B>(
+pub fn receive<'a, L, F, I, B>(
     endpoint: &'a Endpoint,
-    head: Head<'_, L>,
+    head: Head<'_, L, F>,
     body: B,
-) -> impl Future<Output = Result<Delivery, Refusal>> + use<'a, L, B>
+) -> impl Future<Output = Result<Delivery, Refusal>> + use<'a, L, F, I, B>
 where
     L: IntoIterator,
     L::Item: AsRef<[u8]>,
+    F: FnOnce(&'static str) -> I,
+    I: IntoIterator,
+    I::Item: AsRef<[u8]>,
     B: Body,
 {
     let length = head.content_length;
-    let mut begun = endpoint.begin(head.method, head.signature_lines, length);
+    let (peer, forwarded, lines) = (head.peer, head.forwarded_lines, head.signature_lines);
+    let mut begun = endpoint.begin_from(peer, forwarded, head.method, lines, length);
     let expects_continue = head.expects_continue;
     let deadline = head.arrived + endpoint.limits().body_within();
     async move {

@@ -1,8 +1,6 @@
 //! The service: converts types between `http` and the road of a delivery.
 
-use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -20,6 +18,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::WebhookBody;
+use crate::layer::WebhookLayer;
 use crate::response::{Answering, HttpReply, ResponseBody, refuse};
 
 const SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_HEADER);
@@ -36,14 +35,14 @@ pub type ResponseFuture<B, E> =
 /// so that whatever waits there waits under the delivery's clock.
 #[derive(Debug, Clone)]
 pub struct WebhookService<S> {
-    inner: S,
-    endpoint: Endpoint,
+    pub(crate) inner: S,
+    pub(crate) layer: WebhookLayer,
 }
 
 impl<S> WebhookService<S> {
     /// Lets deliveries to this endpoint through to `inner`.
     pub const fn new(inner: S, endpoint: Endpoint) -> Self {
-        Self { inner, endpoint }
+        Self { inner, layer: WebhookLayer::new(endpoint) }
     }
 }
 
@@ -67,9 +66,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let arrived = Instant::now();
-        let (endpoint, mut inner) = (self.endpoint.clone(), self.inner.clone());
+        let (layer, mut inner) = (self.layer.clone(), self.inner.clone());
         let (mut parts, body) = request.into_parts();
         Box::pin(async move {
+            let endpoint = &layer.endpoint;
             if let Some(delivery) = parts.extensions.get::<Delivery>() {
                 // This layer is around already; see the crate's documentation.
                 if !endpoint.has_verified(delivery) {
@@ -83,13 +83,15 @@ where
                 return Ok(response.map(ResponseBody::inner));
             }
             let head = Head {
+                peer: layer.peer.in_head(&parts),
+                forwarded_lines: |name| parts.headers.get_all(name),
                 method: parts.method.as_str(),
                 signature_lines: parts.headers.get_all(SIGNATURE),
                 content_length: body.size_hint().exact(),
                 expects_continue: parts.headers.contains_key(EXPECT),
                 arrived,
             };
-            let delivery = match receive(&endpoint, head, Chunks { body }).await {
+            let delivery = match receive(endpoint, head, Chunks { body }).await {
                 Ok(delivery) => delivery,
                 Err(refusal) => return Ok(refuse(refusal, parts.version)),
             };
@@ -103,8 +105,8 @@ where
                 parts.extensions.insert(delivery);
                 Answering { response: inner.call(Request::from_parts(parts, body)) }
             };
-            let work = handle(&endpoint, &delivery, deadline, inner, ready, call);
-            Ok(Detach::new(&endpoint, &delivery, deadline, work, on_runtime).await?.0)
+            let work = handle(endpoint, &delivery, deadline, inner, ready, call);
+            Ok(Detach::new(endpoint, &delivery, deadline, work, on_runtime).await?.0)
         })
     }
 }
@@ -136,27 +138,14 @@ where
                 }
                 // Trailers are not part of what is signed.
                 Ok(Err(_)) => {}
-                Err(error) => return Poll::Ready(Some(Err(body_error(error.into())))),
+                // A limit outside of ours (`RequestBodyLimitLayer`, axum's
+                // `DefaultBodyLimit`) shows as an error somewhere down the chain.
+                Err(error) => {
+                    let error = BodyError::of(error, |cause| cause.is::<LengthLimitError>());
+                    return Poll::Ready(Some(Err(error)));
+                }
             }
         }
         Poll::Ready(None)
     }
-}
-
-/// A limit outside of ours (`RequestBodyLimitLayer`, axum's
-/// `DefaultBodyLimit`) shows as an error somewhere down the chain.
-fn body_error(error: BoxError) -> BodyError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
-    while let Some(error_here) = cause {
-        if error_here.is::<LengthLimitError>() {
-            return BodyError::TooLarge(error);
-        }
-        // `io::Error::source` leaves out the error that it wraps itself.
-        let wrapped = error_here.downcast_ref().and_then(io::Error::get_ref);
-        cause = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => error_here.source(),
-        };
-    }
-    BodyError::Lost(error)
 }

@@ -39,6 +39,7 @@ impl Answer {
         use RejectionKind as K;
         match kind {
             K::MethodNotAllowed => Self::new(405, ALLOW, "only POST is accepted here\n"),
+            K::SourceNotAllowed => Self::new(403, &[], "the source is not allowed\n"),
             // One body for all of them: which check failed is nobody's business
             // on the other side.
             K::MissingSignature

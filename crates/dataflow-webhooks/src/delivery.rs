@@ -14,6 +14,7 @@ use crate::envelope::Envelope;
 use crate::event::{DecodeError, Event, EventType};
 use crate::rejection::{Rejection, RejectionKind};
 use crate::signature::VerifiedSignature;
+use crate::source::Unlisted;
 
 /// A verified delivery. To hold one is the proof: nothing else makes it but
 /// [`Verifier`](crate::Verifier), [`Verification`](crate::Verification) and
@@ -62,6 +63,9 @@ pub(crate) trait Observer: Send + Sync {
     /// Called once for a body that a key matched, the newest or an older one, and
     /// that is an event.
     fn verified(&self, at: Timestamp, by_newest: bool);
+    /// Called once for an event from a source that is not on the list, and that
+    /// was let through all the same.
+    fn unlisted(&self, delivery: &Delivery, unlisted: Unlisted);
     /// Called once for a documented type whose `data` does not fit.
     fn mismatched(&self, delivery: &Delivery);
 }
@@ -196,6 +200,12 @@ impl Delivery {
     /// The number of the endpoint that verified it, if one did.
     pub(crate) fn endpoint_id(&self) -> Option<u64> {
         self.verified.endpoint.as_ref().map(|endpoint| endpoint.endpoint_id())
+    }
+
+    pub(crate) fn report_unlisted(&self, unlisted: Unlisted) {
+        if let Some(endpoint) = &self.verified.endpoint {
+            endpoint.unlisted(self, unlisted);
+        }
     }
 
     fn report_mismatch(&self) {

@@ -15,6 +15,7 @@ mod keyring;
 mod rejection;
 mod secret;
 mod signature;
+mod source;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -30,10 +31,14 @@ pub use endpoint::{Drain, Endpoint, EndpointBuilder, EndpointError, Limits, OnSt
 #[doc(inline)]
 pub use event::{DecodeError, EnvelopeError, Event, EventPayload, EventType, Metadata, RawData};
 pub use explain::{BodyChange, Explanation, Finding, SecretForm, TimestampUnit};
+/// An IPv4 or IPv6 network, of the crate `ipnet`: for [`SourceAllowList`].
+#[doc(no_inline)]
+pub use ipnet::IpNet;
 pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};
 pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, VerifiedSignature, sign};
+pub use source::{ForwardedHeader, SourceAllowList, SourceError};
 pub use telemetry::{Counts, StoreOperation};
 pub use verify::{Tolerance, Verification, Verifier, verify};
 
@@ -43,5 +48,6 @@ pub mod adapter {
     pub use crate::answer::Verdict;
     pub use crate::budget::HeldBytes;
     pub use crate::endpoint::{PendingCommit, RunPermit};
+    pub use crate::source::FindPeer;
     pub use crate::telemetry::{DeliverySpan, HandlerEnd, Telemetry, log_missing_layer};
 }

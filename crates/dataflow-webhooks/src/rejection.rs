@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A delivery that was refused before any claim was made on its event.
@@ -25,6 +26,7 @@ enum Detail {
     Words(&'static str),
     /// How far off, and how far it may be; in the unit of the kind.
     Figures(i64, i64),
+    Source(IpAddr),
 }
 
 /// What a [`Rejection`] is about. A closed set of labels for metrics.
@@ -35,6 +37,8 @@ pub enum RejectionKind {
     MethodNotAllowed,
     /// The endpoint is draining: the process is about to stop. 503.
     Draining,
+    /// The source is not on the allow-list, or not known. 403.
+    SourceNotAllowed,
     /// There is no signature header. 401.
     MissingSignature,
     /// There are two or more signature header lines. 401.
@@ -66,6 +70,7 @@ impl RejectionKind {
     pub const ALL: &'static [Self] = &[
         Self::MethodNotAllowed,
         Self::Draining,
+        Self::SourceNotAllowed,
         Self::MissingSignature,
         Self::RepeatedSignature,
         Self::MalformedSignature,
@@ -86,6 +91,7 @@ impl RejectionKind {
         match self {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Draining => "draining",
+            Self::SourceNotAllowed => "source_not_allowed",
             Self::MissingSignature => "missing_signature",
             Self::RepeatedSignature => "repeated_signature",
             Self::MalformedSignature => "malformed_signature",
@@ -127,6 +133,11 @@ impl Rejection {
         Self { kind, detail: Detail::Words(words), source: None }
     }
 
+    pub(crate) const fn of_source(address: IpAddr) -> Self {
+        let detail = Detail::Source(address);
+        Self { kind: RejectionKind::SourceNotAllowed, detail, source: None }
+    }
+
     pub(crate) fn with_figures(kind: RejectionKind, figure: u64, limit: u64) -> Self {
         let cap = |n| i64::try_from(n).unwrap_or(i64::MAX);
         Self { kind, detail: Detail::Figures(cap(figure), cap(limit)), source: None }
@@ -158,6 +169,13 @@ impl fmt::Display for Rejection {
         match (self.kind, self.detail) {
             (K::MethodNotAllowed, _) => f.write_str("the method is not POST"),
             (K::Draining, _) => f.write_str("the endpoint is draining before it stops"),
+            (K::SourceNotAllowed, Detail::Source(address)) => {
+                write!(f, "the source {address} is not on the allow-list")
+            }
+            (K::SourceNotAllowed, Detail::Words(why)) => {
+                write!(f, "the source is not known: {why}")
+            }
+            (K::SourceNotAllowed, _) => f.write_str("the source is not on the allow-list"),
             (K::MissingSignature, _) => {
                 f.write_str("there is no X-DataFlow-Signature header; does a proxy drop it?")
             }

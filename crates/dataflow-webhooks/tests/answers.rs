@@ -40,6 +40,7 @@ rows! {
     a_duplicate_in_flight_is_503_with_retry_after: Outcome::InFlight => 503, RETRY;
     an_unreachable_store_is_503_with_retry_after: Outcome::StoreUnavailable => 503, RETRY;
     another_method_is_405_with_allow: Outcome::Rejected(K::MethodNotAllowed) => 405, &[("allow", "POST")];
+    a_source_that_is_not_on_the_list_is_403: Outcome::Rejected(K::SourceNotAllowed) => 403, NONE;
     a_body_over_the_limit_is_413: Outcome::Rejected(K::BodyTooLarge) => 413, NONE;
     a_body_that_is_not_there_in_time_is_408: Outcome::Rejected(K::BodyTimeout) => 408, NONE;
     a_lost_body_is_400: Outcome::Rejected(K::BodyLost) => 400, NONE;
@@ -76,6 +77,7 @@ fn bodies_say_no_more_than_the_status() {
         "try again later\n",
         "already handled\n",
         "only POST is accepted here\n",
+        "the source is not allowed\n",
         "the signature was not accepted\n",
         "the body is too large\n",
         "the body did not arrive in time\n",

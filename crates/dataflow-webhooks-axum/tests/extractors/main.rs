@@ -6,3 +6,4 @@ mod support;
 mod extracting;
 mod missing_layer;
 mod one_dependency;
+mod source;

@@ -10,14 +10,14 @@ use dataflow_webhooks_tokio::{Head, Whole};
 
 use crate::support::body::{Step, Steps};
 use crate::support::scene::{
-    Scene, assert_about, at_once, body_of, head, millis, poll_once, seconds, timed,
+    Scene, TestHead, assert_about, at_once, body_of, head, millis, poll_once, seconds, timed,
 };
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// The head of a request that nobody has signed.
-fn unsigned(length: Option<u64>) -> Head<'static, Vec<String>> {
+fn unsigned(length: Option<u64>) -> TestHead {
     let signature_lines = Vec::new();
     Head { signature_lines, content_length: length, ..head(&Bytes::new()) }
 }

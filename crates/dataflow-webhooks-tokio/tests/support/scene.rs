@@ -136,7 +136,7 @@ impl Scene {
 
     pub(crate) fn receive<B: Body>(
         &self,
-        head: Head<'_, Vec<String>>,
+        head: TestHead,
         body: B,
     ) -> impl Future<Output = Result<Delivery, Refusal>> {
         receive(&self.endpoint, head, body)
@@ -256,9 +256,13 @@ pub(crate) enum State {
     Free { next_epoch: u64 },
 }
 
+pub(crate) type TestHead = Head<'static, Vec<String>, fn(&'static str) -> Vec<&'static str>>;
+
 /// The head of an authentic request with this body, arrived now.
-pub(crate) fn head(body: &Bytes) -> Head<'static, Vec<String>> {
+pub(crate) fn head(body: &Bytes) -> TestHead {
     Head {
+        peer: None,
+        forwarded_lines: |_| Vec::new(),
         method: "POST",
         signature_lines: vec![sign(&secret(), Timestamp::now(), body)],
         content_length: Some(body.len() as u64),

@@ -11,5 +11,6 @@ mod hyper_places;
 mod inside;
 mod limits;
 mod readiness;
+mod source;
 mod stacks;
 mod twice;

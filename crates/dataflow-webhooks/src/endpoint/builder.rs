@@ -12,6 +12,7 @@ use super::{Endpoint, Limits, Shared, gate::Gate};
 use crate::budget::UnverifiedBudget;
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::keyring::{KeyRing, KeyRingError};
+use crate::source::SourceAllowList;
 use crate::telemetry::Telemetry;
 use crate::verify::{Clock, Tolerance, Verifier};
 
@@ -41,6 +42,7 @@ pub struct EndpointBuilder {
     lease: Duration,
     retention: Duration,
     budget: UnverifiedBudget,
+    source: Option<SourceAllowList>,
     clock: Clock,
 }
 
@@ -70,6 +72,7 @@ impl EndpointBuilder {
             lease,
             retention,
             budget: UnverifiedBudget::default(),
+            source: None,
             clock: Clock::default(),
         }
     }
@@ -157,6 +160,13 @@ impl EndpointBuilder {
         self
     }
 
+    /// Which addresses deliveries may come from. Default: any. The adapter has to
+    /// know the peer's address then; where it does not, everything is refused.
+    pub fn source(mut self, list: SourceAllowList) -> Self {
+        self.source = Some(list);
+        self
+    }
+
     /// Another clock than the system's, for tests.
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         self.clock = Clock::of(clock);
@@ -186,6 +196,10 @@ impl EndpointBuilder {
         let longest = limits.max_body_bytes;
         between("unverified_budget", self.budget.limit(), longest, usize::MAX, "bytes")?;
 
+        if let Some(flaw) = self.source.as_ref().and_then(SourceAllowList::flaw) {
+            return Err(EndpointError(Flaw::Source(flaw)));
+        }
+
         limits.terms = Terms::new(self.lease, self.retention);
         let stand_in = match (&self.dedup, self.on_store_failure) {
             (Dedup::Store(_), OnStoreFailure::ProcessAnyway) => Some(MemoryStore::new()),
@@ -211,6 +225,7 @@ impl EndpointBuilder {
                 memory,
                 limits,
                 budget: self.budget,
+                source: self.source,
                 gate: Gate::default(),
                 telemetry: Telemetry::default(),
             }),
@@ -268,6 +283,7 @@ enum Flaw {
     Number { what: &'static str, figure: usize, least: usize, most: usize, unit: &'static str },
     Time { what: &'static str, time: Duration, least: Duration, most: Duration },
     Window { window: Duration, retention: Duration },
+    Source(&'static str),
 }
 
 impl From<KeyRingError> for EndpointError {
@@ -280,6 +296,7 @@ impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Flaw::Keys(error) => error.fmt(f),
+            Flaw::Source(flaw) => f.write_str(flaw),
             Flaw::Number { what, figure, least, most: usize::MAX, unit } => {
                 write!(f, "{what} is {figure} {unit}; at least {least} are needed")
             }

@@ -1,6 +1,7 @@
 //! All that an adapter holds: keys, store, limits, counts, and the gate.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::delivery::{Delivery, Observer};
 use crate::explain::{Effort, Explanation, explain};
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind};
+use crate::source::{SourceAllowList, Unlisted};
 use crate::telemetry::{Counts, Telemetry};
 use crate::verify::{Clock, Tolerance, Verification, Verifier};
 
@@ -55,6 +57,7 @@ struct Shared {
     memory: Option<MemoryStore>,
     limits: Limits,
     budget: UnverifiedBudget,
+    source: Option<SourceAllowList>,
     gate: gate::Gate,
     telemetry: Telemetry,
 }
@@ -190,11 +193,15 @@ impl Endpoint {
     }
 
     /// Looks at a request's head and begins to verify its body. The order is
-    /// fixed: method, draining or not, header present once, grammar, timestamp,
+    /// fixed: method, draining or not, source, header present once, grammar, timestamp,
     /// declared length. Nothing of the body has been hashed or kept by then.
     ///
     /// `header_lines` are the values of all `X-DataFlow-Signature` lines,
     /// `content_length` the declared length in bytes.
+    ///
+    /// The source is not known here: an endpoint with an
+    /// [allow-list](EndpointBuilder::source) refuses all of it. See
+    /// [`begin_from`](Self::begin_from).
     ///
     /// # Errors
     ///
@@ -205,14 +212,43 @@ impl Endpoint {
         header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
         content_length: Option<u64>,
     ) -> Result<Verification, Rejection> {
+        self.begin_from(None, |_| [[]; 0], method, header_lines, content_length)
+    }
+
+    /// As [`begin`](Self::begin), for a request from this peer. The source is
+    /// looked at after method and draining, and before the header.
+    ///
+    /// `peer` is the other end of the connection, as the server says.
+    /// `forwarded_lines` gives the values of all lines of the header with this
+    /// name (in lower case), in order; it is asked at most once, and only where
+    /// the peer is a trusted proxy.
+    ///
+    /// # Errors
+    ///
+    /// The [`Rejection`] to be answered.
+    pub fn begin_from<I>(
+        &self,
+        peer: Option<IpAddr>,
+        forwarded_lines: impl FnOnce(&'static str) -> I,
+        method: &str,
+        header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        content_length: Option<u64>,
+    ) -> Result<Verification, Rejection>
+    where
+        I: IntoIterator<Item: AsRef<[u8]>>,
+    {
         if method != "POST" {
             return Err(RejectionKind::MethodNotAllowed.into());
         }
         if self.is_draining() {
             return Err(RejectionKind::Draining.into());
         }
+        let unlisted = match &self.shared.source {
+            Some(list) => list.judge(peer, forwarded_lines)?,
+            None => None,
+        };
         let verification = self.shared.verifier.begin(header_lines, content_length)?;
-        Ok(verification.observed_by(self.shared.clone()))
+        Ok(verification.observed_by(self.shared.clone(), unlisted))
     }
 
     /// Says in words why a request's signature does or does not match: for
@@ -259,6 +295,10 @@ impl Observer for Shared {
 
     fn verified(&self, at: Timestamp, by_newest: bool) {
         self.telemetry.verified(at, by_newest);
+    }
+
+    fn unlisted(&self, delivery: &Delivery, unlisted: Unlisted) {
+        self.telemetry.unlisted(delivery, unlisted);
     }
 
     fn mismatched(&self, delivery: &Delivery) {

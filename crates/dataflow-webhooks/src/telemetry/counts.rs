@@ -22,6 +22,10 @@ pub struct Counts {
     /// Those of them that another key than the newest one of the ring matched.
     /// Worth an alert when it still rises 8 hours after a rotation.
     pub authentic_by_older_key: u64,
+    /// Those of them that came from a source that is not on the allow-list, or
+    /// not known, and were let through: only with
+    /// [`SourceAllowList::report_only`](crate::SourceAllowList::report_only).
+    pub authentic_from_unlisted: u64,
     /// Authentic deliveries that were not answered 200.
     pub authentic_refused: u64,
     /// The same, since the last one that was: five may disable the webhook

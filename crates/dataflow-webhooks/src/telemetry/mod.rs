@@ -17,6 +17,7 @@ use crate::delivery::Delivery;
 use crate::event::shown::shown;
 use crate::explain::Explanation;
 use crate::rejection::{Rejection, RejectionKind};
+use crate::source::Unlisted;
 
 mod counts;
 mod quiet;
@@ -65,6 +66,7 @@ pub struct Telemetry {
     store_errors: [AtomicU64; StoreOperation::ALL.len()],
     authentic: AtomicU64,
     authentic_by_older_key: AtomicU64,
+    authentic_from_unlisted: AtomicU64,
     authentic_refused: AtomicU64,
     in_a_row: AtomicU64,
     /// Unix time in milliseconds; 0 is never.
@@ -184,6 +186,24 @@ impl Telemetry {
         self.last_authentic.fetch_max(at.as_millisecond(), Relaxed);
     }
 
+    /// An authentic delivery came from a source that is not on the list. Each
+    /// address goes out, for that is how the list is learned; only who has the
+    /// secret can cause it.
+    pub(crate) fn unlisted(&self, delivery: &Delivery, unlisted: Unlisted) {
+        add(&self.authentic_from_unlisted);
+        let id = shown(delivery.id());
+        match unlisted {
+            Unlisted::Address(source) => {
+                log!(info, %source, "{id} came from {source}, which is not on the allow-list");
+            }
+            Unlisted::Unknown(why) => {
+                if let Some(others) = self.ask_quiet(RejectionKind::SourceNotAllowed) {
+                    log!(warn, others, "the source of {id} is not known: {why}");
+                }
+            }
+        }
+    }
+
     pub(crate) fn mismatched(&self, delivery: &Delivery) {
         add(&self.mismatched);
         let (id, event_type) = (shown(delivery.id()), shown(delivery.event_type().as_str()));
@@ -226,6 +246,7 @@ impl Telemetry {
             store_errors: std::array::from_fn(|i| get(&self.store_errors[i])),
             authentic: get(&self.authentic),
             authentic_by_older_key: get(&self.authentic_by_older_key),
+            authentic_from_unlisted: get(&self.authentic_from_unlisted),
             authentic_refused: get(&self.authentic_refused),
             authentic_refused_in_a_row: get(&self.in_a_row),
             last_authentic: (millis != 0)

@@ -15,6 +15,7 @@ use crate::hex::push_hex;
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind as Kind};
 use crate::signature::{self, Digest, Digits, SignatureHeader, VerifiedSignature, mac};
+use crate::source::Unlisted;
 
 /// A body on its way in: [`Verifier::begin`], then [`update`](Self::update) for
 /// each chunk, then [`finish`](Self::finish).
@@ -48,6 +49,8 @@ pub struct Verification {
     limit: usize,
     held: Held,
     observer: Option<Arc<dyn Observer>>,
+    /// Boxed: hardly any has it, and each one is held in the future of a request.
+    unlisted: Option<Box<Unlisted>>,
 }
 
 /// The well-formed `v1` values. There is one, but for a sender that signs with
@@ -117,11 +120,17 @@ impl Verification {
             limit: verifier.max_body_bytes,
             held: Held::default(),
             observer: None,
+            unlisted: None,
         }
     }
 
-    pub(crate) fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn observed_by(
+        mut self,
+        observer: Arc<dyn Observer>,
+        unlisted: Option<Unlisted>,
+    ) -> Self {
         self.observer = Some(observer);
+        self.unlisted = unlisted.map(Box::new);
         self
     }
 
@@ -177,7 +186,11 @@ impl Verification {
         };
         let signature = VerifiedSignature { signed_at: moment(self.signed_at), key, by_newest };
         let body = self.take_held().into_bytes();
-        Delivery::new(body, signature, self.begun_at, self.observer.take())
+        let delivery = Delivery::new(body, signature, self.begun_at, self.observer.take())?;
+        if let Some(unlisted) = self.unlisted.take() {
+            delivery.report_unlisted(*unlisted);
+        }
+        Ok(delivery)
     }
 
     /// The label of the key that matches, and whether it is the newest one.
