@@ -1,0 +1,13 @@
+#![doc = include_str!("docs.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+mod extract;
+mod middleware;
+mod missing;
+mod reply;
+
+pub use dataflow_webhooks::*;
+pub use extract::{Webhook, WebhookDelivery};
+pub use middleware::{ResponseFuture, WebhookMiddleware, WebhookService};
+pub use missing::MissingMiddleware;

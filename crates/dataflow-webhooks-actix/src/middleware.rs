@@ -1,0 +1,183 @@
+//! The middleware: an endpoint, wrapped around any service, and the conversion
+//! between actix's types and the road of a delivery.
+
+use std::cell::Cell;
+use std::future::{Future, Ready, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::body::EitherBody;
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::Version;
+use actix_web::http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use actix_web::{Error, HttpMessage as _};
+use dataflow_webhooks::{Delivery, Endpoint, Outcome, SIGNATURE_HEADER};
+use dataflow_webhooks_tokio::{Detach, Head, Spanned, handle, receive};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::body::{Chunks, ReadLimits};
+use crate::reply::{ActixReply, Answering, Line, fixed, refuse};
+
+const SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_HEADER);
+
+/// Lets verified deliveries through to the service that it wraps. See the [crate's
+/// documentation](crate) for an example.
+#[derive(Debug, Clone)]
+pub struct WebhookMiddleware {
+    endpoint: Endpoint,
+}
+
+impl WebhookMiddleware {
+    /// Middleware that lets deliveries to this endpoint through.
+    #[must_use]
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for WebhookMiddleware
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = WebhookService<S>;
+    type InitError = ();
+    type Future = Ready<Result<WebhookService<S>, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        let endpoint = self.endpoint.clone();
+        let limits = ReadLimits::of(endpoint.limits().max_body_bytes());
+        ready(Ok(WebhookService { inner: Rc::new(inner), endpoint, limits }))
+    }
+}
+
+/// The answer to come.
+pub type ResponseFuture<B> =
+    Pin<Box<dyn Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>>>>;
+
+/// A wrapped service. Made by [`WebhookMiddleware`].
+///
+/// It is always ready itself: it waits for the inner service after verification
+/// and before the claim, so that whatever waits there waits under the delivery's
+/// clock.
+pub struct WebhookService<S> {
+    inner: Rc<S>,
+    endpoint: Endpoint,
+    limits: ReadLimits,
+}
+
+impl<S> std::fmt::Debug for WebhookService<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookService").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for WebhookService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = ResponseFuture<B>;
+
+    fn poll_ready(&self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let arrived = Instant::now();
+        let (endpoint, limits) = (self.endpoint.clone(), self.limits.clone());
+        let inner = Rc::clone(&self.inner);
+        Box::pin(async move {
+            let verified = request.extensions().get::<Delivery>().cloned();
+            if let Some(delivery) = verified {
+                // This middleware is around already; see the crate's documentation.
+                if !endpoint.has_verified(&delivery) {
+                    let outcome = Outcome::WrongEndpoint;
+                    endpoint.telemetry().answered(&delivery, outcome, false);
+                    let response = fixed(outcome.answer(), outcome);
+                    return Ok(request.into_response(response).map_into_right_body());
+                }
+                limits.give_back(&delivery, &mut request);
+                poll_fn(|cx| inner.poll_ready(cx)).await?;
+                return Ok(inner.call(request).await?.map_into_left_body());
+            }
+            let mut payload = request.take_payload();
+            let head = head(&request, matches!(payload, Payload::None), arrived);
+            let receiving = receive(&endpoint, head, Chunks(&mut payload));
+            let delivery = match receiving.await {
+                Ok(delivery) => delivery,
+                Err(refusal) => {
+                    let response = refuse(refusal, payload);
+                    return Ok(request.into_response(response).map_into_right_body());
+                }
+            };
+            let deadline = arrived + endpoint.limits().answer_within();
+            let ready = |inner: Rc<S>| async move {
+                poll_fn(|cx| inner.poll_ready(cx)).await?;
+                Ok(inner)
+            };
+            let line = Line::of(&request);
+            // The handler's, from when it is called; the answer's, if it never is.
+            let kept = Rc::new(Cell::new(Some(request)));
+            let handlers = Rc::clone(&kept);
+            let call = move |inner: Rc<S>, delivery: Delivery| {
+                let response = handlers.take().map(|mut request| {
+                    limits.give_back(&delivery, &mut request);
+                    request.extensions_mut().insert(delivery);
+                    inner.call(request)
+                });
+                Answering { response }
+            };
+            let work = handle(&endpoint, &delivery, deadline, inner, ready, call);
+            match Detach::new(&endpoint, &delivery, deadline, work, on_worker).await? {
+                ActixReply::Handlers(response) => Ok(response.map_into_left_body()),
+                ActixReply::Fixed(answer, outcome) => {
+                    // Late work is still under way and may yet want the request.
+                    let request = if outcome == Outcome::Late { None } else { kept.take() };
+                    let request = request.unwrap_or_else(|| line.into_request());
+                    Ok(request.into_response(fixed(answer, outcome)).map_into_right_body())
+                }
+            }
+        })
+    }
+}
+
+/// What the road needs to know of a request's head.
+fn head(
+    request: &ServiceRequest,
+    is_bodyless: bool,
+    arrived: Instant,
+) -> Head<'_, impl Iterator<Item = impl AsRef<[u8]>>> {
+    let headers = request.headers();
+    let content_length = if is_bodyless {
+        Some(0)
+    } else if headers.contains_key(TRANSFER_ENCODING) {
+        None
+    } else {
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+    };
+    Head {
+        method: request.method().as_str(),
+        signature_lines: headers.get_all(SIGNATURE),
+        content_length,
+        // Over HTTP/1, actix has told the sender to go on before this runs.
+        expects_continue: request.version() > Version::HTTP_11 && headers.contains_key(EXPECT),
+        arrived,
+    }
+}
+
+/// Puts unfinished work on the worker's own thread, for it need not be `Send`.
+///
+/// This runs in a drop as well. Outside of a `LocalSet` (no server of actix's is)
+/// `spawn_local` panics, and so it may while a thread is torn down; the work is
+/// then lost, and its event comes again when the lease has lapsed.
+fn on_worker<F: Future + 'static>(_: &Handle, work: Spanned<F>) {
+    _ = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_local(work)));
+}
