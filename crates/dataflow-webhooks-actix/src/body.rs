@@ -9,7 +9,6 @@ use actix_web::dev::{Extensions, Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::web::{Data, JsonConfig, PayloadConfig};
 use bytes::Bytes;
-use dataflow_webhooks::Delivery;
 use dataflow_webhooks_tokio::{Body, BodyError};
 use futures_core::Stream as _;
 
@@ -33,43 +32,21 @@ impl Body for Chunks<'_> {
     }
 }
 
-/// What actix's own extractors read at the most, set to the endpoint's limit: at
-/// theirs (256 KiB, 2 MB) an authentic event would be refused.
-#[derive(Clone)]
-pub(crate) struct ReadLimits {
-    bytes: usize,
-    /// For requests without limits of their own, made once.
-    container: Rc<Extensions>,
-}
-
-impl ReadLimits {
-    pub(crate) fn of(bytes: usize) -> Self {
-        let container = container(bytes, PayloadConfig::default(), JsonConfig::default());
-        Self { bytes, container }
+/// Puts the verified body back, for any extractor to read.
+///
+/// Actix's own extractors read 256 KiB, or 2 MB, or what the application says. Then an
+/// authentic event would be refused, so they are told to read as much as this
+/// endpoint takes. The application's other settings are kept.
+pub(crate) fn give_back(body: Bytes, most: usize, request: &mut ServiceRequest) {
+    let payload = configured::<PayloadConfig>(request);
+    let json = configured::<JsonConfig>(request);
+    if payload.is_some() || json.is_some() || body.len() > READ_ANYWAY {
+        let mut limits = Extensions::new();
+        limits.insert(payload.unwrap_or_default().limit(most));
+        limits.insert(json.unwrap_or_default().limit(most));
+        request.add_data_container(Rc::new(limits));
     }
-
-    /// Puts the verified body back, for any extractor to read. Settings of the
-    /// application are kept, but for the limit.
-    pub(crate) fn give_back(&self, delivery: &Delivery, request: &mut ServiceRequest) {
-        let body = delivery.body().clone();
-        let own = (configured::<PayloadConfig>(request), configured::<JsonConfig>(request));
-        match own {
-            (None, None) if body.len() <= READ_ANYWAY => {}
-            (None, None) => request.add_data_container(Rc::clone(&self.container)),
-            (payload, json) => {
-                let (payload, json) = (payload.unwrap_or_default(), json.unwrap_or_default());
-                request.add_data_container(container(self.bytes, payload, json));
-            }
-        }
-        request.set_payload(Payload::from(body));
-    }
-}
-
-fn container(bytes: usize, payload: PayloadConfig, json: JsonConfig) -> Rc<Extensions> {
-    let mut container = Extensions::new();
-    container.insert(payload.limit(bytes));
-    container.insert(json.limit(bytes));
-    Rc::new(container)
+    request.set_payload(Payload::from(body));
 }
 
 /// A setting of the application's, found where its extractor would look.

@@ -1,12 +1,15 @@
-//! The extractors: they read what the middleware put into the request.
+//! The extractors: they read what the middleware put into the request, or say that
+//! it is missing.
 
 use std::future::{Ready, ready};
+use std::{error, fmt};
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
-use dataflow_webhooks::{Delivery, Event};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
+use dataflow_webhooks::adapter::log_missing_layer;
+use dataflow_webhooks::{Delivery, Event, Outcome};
 
-use crate::missing::MissingMiddleware;
+use crate::reply::fixed;
 
 /// The typed event of a verified delivery. See the [crate's
 /// documentation](crate) for an example.
@@ -59,5 +62,29 @@ impl FromRequest for Webhook {
 
 fn verified(request: &HttpRequest) -> Result<Delivery, MissingMiddleware> {
     let delivery = request.extensions().get::<Delivery>().cloned();
-    delivery.ok_or_else(MissingMiddleware::found)
+    delivery.ok_or(MissingMiddleware).inspect_err(|missing| log_missing_layer(missing))
+}
+
+/// There is no verified delivery in the request: the resource has no
+/// [`WebhookMiddleware`](crate::WebhookMiddleware). Answered 500, and logged.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MissingMiddleware;
+
+impl fmt::Display for MissingMiddleware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no verified delivery in the request: put WebhookMiddleware around this resource, \
+             with web::resource(path).wrap(WebhookMiddleware::new(endpoint))",
+        )
+    }
+}
+
+impl error::Error for MissingMiddleware {}
+
+impl ResponseError for MissingMiddleware {
+    /// 500, and nothing about the mistake.
+    fn error_response(&self) -> HttpResponse {
+        fixed(Outcome::WrongEndpoint)
+    }
 }

@@ -4,10 +4,8 @@
 mod body;
 mod extract;
 mod middleware;
-mod missing;
 mod reply;
 
 pub use dataflow_webhooks::*;
-pub use extract::{Webhook, WebhookDelivery};
+pub use extract::{MissingMiddleware, Webhook, WebhookDelivery};
 pub use middleware::{ResponseFuture, WebhookMiddleware, WebhookService};
-pub use missing::MissingMiddleware;

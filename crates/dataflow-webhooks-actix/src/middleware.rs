@@ -10,18 +10,16 @@ use std::task::{Context, Poll};
 
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::Version;
-use actix_web::http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use actix_web::http::{Version, header};
 use actix_web::{Error, HttpMessage as _};
 use dataflow_webhooks::{Delivery, Endpoint, Outcome, SIGNATURE_HEADER};
 use dataflow_webhooks_tokio::{Detach, Head, Spanned, handle, receive};
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::body::{Chunks, ReadLimits};
-use crate::reply::{ActixReply, Answering, Line, fixed, refuse};
+use crate::body::{Chunks, give_back};
+use crate::reply::{ActixReply, fixed, refuse, stand_in};
 
-const SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_HEADER);
+const SIGNATURE: header::HeaderName = header::HeaderName::from_static(SIGNATURE_HEADER);
 
 /// Lets verified deliveries through to the service that it wraps. See the [crate's
 /// documentation](crate) for an example.
@@ -51,8 +49,7 @@ where
 
     fn new_transform(&self, inner: S) -> Self::Future {
         let endpoint = self.endpoint.clone();
-        let limits = ReadLimits::of(endpoint.limits().max_body_bytes());
-        ready(Ok(WebhookService { inner: Rc::new(inner), endpoint, limits }))
+        ready(Ok(WebhookService { inner: Rc::new(inner), endpoint }))
     }
 }
 
@@ -65,16 +62,10 @@ pub type ResponseFuture<B> =
 /// It is always ready itself: it waits for the inner service after verification
 /// and before the claim, so that whatever waits there waits under the delivery's
 /// clock.
+#[derive(Debug)]
 pub struct WebhookService<S> {
     inner: Rc<S>,
     endpoint: Endpoint,
-    limits: ReadLimits,
-}
-
-impl<S> std::fmt::Debug for WebhookService<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebhookService").field("endpoint", &self.endpoint).finish_non_exhaustive()
-    }
 }
 
 impl<S, B> Service<ServiceRequest> for WebhookService<S>
@@ -92,26 +83,24 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let arrived = Instant::now();
-        let (endpoint, limits) = (self.endpoint.clone(), self.limits.clone());
-        let inner = Rc::clone(&self.inner);
+        let (endpoint, inner) = (self.endpoint.clone(), Rc::clone(&self.inner));
         Box::pin(async move {
+            let most = endpoint.limits().max_body_bytes();
             let verified = request.extensions().get::<Delivery>().cloned();
             if let Some(delivery) = verified {
                 // This middleware is around already; see the crate's documentation.
                 if !endpoint.has_verified(&delivery) {
                     let outcome = Outcome::WrongEndpoint;
                     endpoint.telemetry().answered(&delivery, outcome, false);
-                    let response = fixed(outcome.answer(), outcome);
-                    return Ok(request.into_response(response).map_into_right_body());
+                    return Ok(request.into_response(fixed(outcome)).map_into_right_body());
                 }
-                limits.give_back(&delivery, &mut request);
+                give_back(delivery.body().clone(), most, &mut request);
                 poll_fn(|cx| inner.poll_ready(cx)).await?;
                 return Ok(inner.call(request).await?.map_into_left_body());
             }
             let mut payload = request.take_payload();
             let head = head(&request, matches!(payload, Payload::None), arrived);
-            let receiving = receive(&endpoint, head, Chunks(&mut payload));
-            let delivery = match receiving.await {
+            let delivery = match receive(&endpoint, head, Chunks(&mut payload)).await {
                 Ok(delivery) => delivery,
                 Err(refusal) => {
                     let response = refuse(refusal, payload);
@@ -119,30 +108,30 @@ where
                 }
             };
             let deadline = arrived + endpoint.limits().answer_within();
-            let ready = |inner: Rc<S>| async move {
-                poll_fn(|cx| inner.poll_ready(cx)).await?;
-                Ok(inner)
-            };
-            let line = Line::of(&request);
+            let (method, uri) = (request.method().clone(), request.uri().clone());
             // The handler's, from when it is called; the answer's, if it never is.
             let kept = Rc::new(Cell::new(Some(request)));
             let handlers = Rc::clone(&kept);
-            let call = move |inner: Rc<S>, delivery: Delivery| {
-                let response = handlers.take().map(|mut request| {
-                    limits.give_back(&delivery, &mut request);
-                    request.extensions_mut().insert(delivery);
-                    inner.call(request)
-                });
-                Answering { response }
+            let ready = |inner: Rc<S>| async move {
+                poll_fn(|cx| inner.poll_ready(cx)).await?;
+                Ok::<_, Error>(inner)
+            };
+            let call = move |inner: Rc<S>, delivery: Delivery| async move {
+                // There is one: only a late answer goes out before this, and leaves it.
+                let Some(mut request) = handlers.take() else {
+                    return Ok(ActixReply::Fixed(Outcome::Late));
+                };
+                give_back(delivery.body().clone(), most, &mut request);
+                request.extensions_mut().insert(delivery);
+                Ok(ActixReply::Handlers(inner.call(request).await?))
             };
             let work = handle(&endpoint, &delivery, deadline, inner, ready, call);
             match Detach::new(&endpoint, &delivery, deadline, work, on_worker).await? {
                 ActixReply::Handlers(response) => Ok(response.map_into_left_body()),
-                ActixReply::Fixed(answer, outcome) => {
-                    // Late work is still under way and may yet want the request.
-                    let request = if outcome == Outcome::Late { None } else { kept.take() };
-                    let request = request.unwrap_or_else(|| line.into_request());
-                    Ok(request.into_response(fixed(answer, outcome)).map_into_right_body())
+                ActixReply::Fixed(outcome) => {
+                    let kept = if outcome == Outcome::Late { None } else { kept.take() };
+                    let request = kept.unwrap_or_else(|| stand_in(method, uri));
+                    Ok(request.into_response(fixed(outcome)).map_into_right_body())
                 }
             }
         })
@@ -156,19 +145,16 @@ fn head(
     arrived: Instant,
 ) -> Head<'_, impl Iterator<Item = impl AsRef<[u8]>>> {
     let headers = request.headers();
-    let content_length = if is_bodyless {
-        Some(0)
-    } else if headers.contains_key(TRANSFER_ENCODING) {
-        None
-    } else {
-        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
-    };
+    // Never beside `Transfer-Encoding`: actix refuses that itself.
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     Head {
         method: request.method().as_str(),
         signature_lines: headers.get_all(SIGNATURE),
-        content_length,
+        content_length: if is_bodyless { Some(0) } else { declared },
         // Over HTTP/1, actix has told the sender to go on before this runs.
-        expects_continue: request.version() > Version::HTTP_11 && headers.contains_key(EXPECT),
+        expects_continue: request.version() > Version::HTTP_11
+            && headers.contains_key(header::EXPECT),
         arrived,
     }
 }
@@ -178,6 +164,6 @@ fn head(
 /// This runs in a drop as well. Outside of a `LocalSet` (no server of actix's is)
 /// `spawn_local` panics, and so it may while a thread is torn down; the work is
 /// then lost, and its event comes again when the lease has lapsed.
-fn on_worker<F: Future + 'static>(_: &Handle, work: Spanned<F>) {
+fn on_worker<F: Future + 'static>(_: &tokio::runtime::Handle, work: Spanned<F>) {
     _ = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_local(work)));
 }

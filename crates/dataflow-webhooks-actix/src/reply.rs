@@ -1,37 +1,34 @@
 //! The answers: the inner service's own, or a fixed text.
 
-use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode, Uri, Version};
+use actix_web::http::header::ContentType;
+use actix_web::http::{ConnectionType, Method, StatusCode, Uri};
 use actix_web::test::TestRequest;
-use actix_web::{Error, HttpResponse};
 use bytes::Bytes;
 use dataflow_webhooks::{Answer, Outcome};
 use dataflow_webhooks_tokio::{Refusal, Reply};
-use pin_project_lite::pin_project;
 
 /// What the road makes of a response of actix's.
 pub(crate) enum ActixReply<B> {
     Handlers(ServiceResponse<B>),
     /// A response needs its request, which the handler may have.
-    Fixed(Answer, Outcome),
+    Fixed(Outcome),
 }
 
 impl<B> Reply for ActixReply<B> {
-    fn fixed(answer: Answer, outcome: Outcome) -> Self {
-        Self::Fixed(answer, outcome)
+    fn fixed(_: Answer, outcome: Outcome) -> Self {
+        Self::Fixed(outcome)
     }
 
     fn status(&self) -> u16 {
         match self {
             Self::Handlers(response) => response.status().as_u16(),
-            Self::Fixed(answer, _) => answer.status(),
+            Self::Fixed(outcome) => outcome.answer().status(),
         }
     }
 
@@ -43,79 +40,39 @@ impl<B> Reply for ActixReply<B> {
     }
 }
 
-pin_project! {
-    /// The inner service's response on its way to being a reply. An async block
-    /// would hold the future twice.
-    pub(crate) struct Answering<F> {
-        #[pin]
-        pub(crate) response: Option<F>,
-    }
-}
-
-impl<F, B> Future for Answering<F>
-where
-    F: Future<Output = Result<ServiceResponse<B>, Error>>,
-{
-    type Output = Result<ActixReply<B>, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().response.as_pin_mut() {
-            Some(response) => Poll::Ready(Ok(ActixReply::Handlers(ready!(response.poll(cx))?))),
-            // No request was left to call the handler with: the event comes again.
-            None => Poll::Ready(Ok(ActixReply::fixed(Outcome::Late.answer(), Outcome::Late))),
-        }
-    }
-}
-
-/// What middleware outside may want to know of a request, for an answer that goes
-/// out while the handler still has the request itself.
+/// A stand-in for a request that the handler still has: an answer that goes out
+/// before needs one, and middleware outside may ask it for method and URI.
 ///
 /// A clone of the request is no way: actix wants it alone when it routes it on.
-pub(crate) struct Line {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    peer: Option<SocketAddr>,
-}
-
-impl Line {
-    pub(crate) fn of(request: &ServiceRequest) -> Self {
-        let head = request.head();
-        let (method, uri) = (head.method.clone(), head.uri.clone());
-        Self { method, uri, version: head.version, peer: head.peer_addr }
-    }
-
-    pub(crate) fn into_request(self) -> ServiceRequest {
-        let mut request = TestRequest::default().to_srv_request();
-        let head = request.head_mut();
-        (head.method, head.uri, head.version) = (self.method, self.uri, self.version);
-        head.peer_addr = self.peer;
-        request
-    }
+pub(crate) fn stand_in(method: Method, uri: Uri) -> ServiceRequest {
+    let mut request = TestRequest::default().to_srv_request();
+    (request.head_mut().method, request.head_mut().uri) = (method, uri);
+    request
 }
 
 /// The answer to a refused request. `unread` is what is left of its body.
 pub(crate) fn refuse(refusal: Refusal, unread: Payload) -> HttpResponse {
     let outcome = Outcome::Rejected(refusal.rejection.kind());
-    let mut response = fixed(refusal.rejection.answer(), outcome);
+    let mut response = fixed(outcome);
     if refusal.close {
-        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        response.head_mut().set_connection_type(ConnectionType::Close);
         response = response.map_body(|_, text| BoxBody::new(Closing { text, _unread: unread }));
     }
     response.extensions_mut().insert(refusal.rejection);
     response
 }
 
-/// One of the fixed texts.
-pub(crate) fn fixed(answer: Answer, outcome: Outcome) -> HttpResponse {
+/// An outcome's fixed answer.
+pub(crate) fn fixed(outcome: Outcome) -> HttpResponse {
+    let answer = outcome.answer();
     // Core's statuses are all valid.
     let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = HttpResponse::with_body(status, BoxBody::new(answer.body()));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    for (name, value) in answer.headers() {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    let mut response = HttpResponse::build(status);
+    response.insert_header(ContentType::plaintext());
+    for header in answer.headers() {
+        response.insert_header(*header);
     }
+    let mut response = response.body(answer.body());
     response.extensions_mut().insert(outcome);
     response
 }
