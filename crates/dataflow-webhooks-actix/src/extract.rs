@@ -6,8 +6,7 @@ use std::{error, fmt};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
-use dataflow_webhooks::adapter::log_missing_layer;
-use dataflow_webhooks::{Delivery, Event, Outcome};
+use dataflow_webhooks::{Delivery, Event, Outcome, adapter::log_missing_layer};
 
 use crate::reply::fixed;
 

@@ -146,12 +146,11 @@ fn head(
 ) -> Head<'_, impl Iterator<Item = impl AsRef<[u8]>>> {
     let headers = request.headers();
     // Never beside `Transfer-Encoding`: actix refuses that itself.
-    let declared =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
     Head {
         method: request.method().as_str(),
         signature_lines: headers.get_all(SIGNATURE),
-        content_length: if is_bodyless { Some(0) } else { declared },
+        content_length: if is_bodyless { Some(0) } else { length },
         // Over HTTP/1, actix has told the sender to go on before this runs.
         expects_continue: request.version() > Version::HTTP_11
             && headers.contains_key(header::EXPECT),
