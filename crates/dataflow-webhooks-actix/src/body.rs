@@ -1,0 +1,56 @@
+//! Bodies: the one that arrives, as the road reads it, and the verified one, given
+//! back to the extractors inside.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::dev::{Extensions, Payload, ServiceRequest};
+use actix_web::error::PayloadError;
+use actix_web::web::{Data, JsonConfig, PayloadConfig};
+use bytes::Bytes;
+use dataflow_webhooks_tokio::{Body, BodyError};
+use futures_core::Stream as _;
+
+/// The least that an extractor of actix's reads without being told: 256 KiB.
+const READ_ANYWAY: usize = 256 * 1024;
+
+/// A payload as the road reads it. Borrowed: what is left of it decides about the
+/// connection.
+pub(crate) struct Chunks<'a>(pub(crate) &'a mut Payload);
+
+impl Body for Chunks<'_> {
+    fn poll_chunk(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let chunk = Pin::new(&mut *self.0).poll_next(cx);
+        chunk.map_err(|error| match error {
+            PayloadError::Overflow => BodyError::TooLarge(error.into()),
+            error => BodyError::Lost(error.into()),
+        })
+    }
+}
+
+/// Puts the verified body back, for any extractor to read.
+///
+/// Actix's own extractors read 256 KiB, or 2 MB, or what the application says. Then an
+/// authentic event would be refused, so they are told to read as much as this
+/// endpoint takes. The application's other settings are kept.
+pub(crate) fn give_back(body: Bytes, most: usize, request: &mut ServiceRequest) {
+    let payload = configured::<PayloadConfig>(request);
+    let json = configured::<JsonConfig>(request);
+    if payload.is_some() || json.is_some() || body.len() > READ_ANYWAY {
+        let mut limits = Extensions::new();
+        limits.insert(payload.unwrap_or_default().limit(most));
+        limits.insert(json.unwrap_or_default().limit(most));
+        request.add_data_container(Rc::new(limits));
+    }
+    request.set_payload(Payload::from(body));
+}
+
+/// A setting of the application's, found where its extractor would look.
+fn configured<T: Clone + 'static>(request: &ServiceRequest) -> Option<T> {
+    let shared = || request.app_data::<Data<T>>().map(|data| &***data);
+    request.app_data::<T>().or_else(shared).cloned()
+}
