@@ -138,16 +138,21 @@ where
     }
 }
 
+/// The values of all lines of one header.
+type Lines<'a> = std::slice::Iter<'a, header::HeaderValue>;
+
 /// What the road needs to know of a request's head.
-fn head(
-    request: &ServiceRequest,
+fn head<'a>(
+    request: &'a ServiceRequest,
     is_bodyless: bool,
     arrived: Instant,
-) -> Head<'_, impl Iterator<Item = impl AsRef<[u8]>>> {
+) -> Head<'a, Lines<'a>, impl FnOnce(&'static str) -> Lines<'a>> {
     let headers = request.headers();
     // Never beside `Transfer-Encoding`: actix refuses that itself.
     let length = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
     Head {
+        peer: request.peer_addr().map(|address| address.ip()),
+        forwarded_lines: move |name| headers.get_all(name),
         method: request.method().as_str(),
         signature_lines: headers.get_all(SIGNATURE),
         content_length: if is_bodyless { Some(0) } else { length },
