@@ -1,12 +1,13 @@
 //! Bodies: the one that arrives, as the road reads it, and the verified one, given
 //! back to the extractors inside.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use actix_web::dev::{Extensions, Payload, ServiceRequest};
-use actix_web::error::PayloadError;
+use actix_web::error::PayloadError::Overflow;
 use actix_web::web::{Data, JsonConfig, PayloadConfig};
 use bytes::Bytes;
 use dataflow_webhooks_tokio::{Body, BodyError};
@@ -24,11 +25,8 @@ impl Body for Chunks<'_> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let chunk = Pin::new(&mut *self.0).poll_next(cx);
-        chunk.map_err(|error| match error {
-            PayloadError::Overflow => BodyError::TooLarge(error.into()),
-            error => BodyError::Lost(error.into()),
-        })
+        let is_limit = |it: &(dyn Error + 'static)| matches!(it.downcast_ref(), Some(Overflow));
+        Pin::new(&mut *self.0).poll_next(cx).map_err(|error| BodyError::of(error, is_limit))
     }
 }
 

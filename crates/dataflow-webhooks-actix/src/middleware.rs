@@ -48,8 +48,7 @@ where
     type Future = Ready<Result<WebhookService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        let endpoint = self.endpoint.clone();
-        ready(Ok(WebhookService { inner: Rc::new(inner), endpoint }))
+        ready(Ok(WebhookService { inner: Rc::new(inner), endpoint: self.endpoint.clone() }))
     }
 }
 
