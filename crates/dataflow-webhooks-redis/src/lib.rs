@@ -1,0 +1,1 @@
+//! The dedup store for a fleet, in Redis.

@@ -1,0 +1,1 @@
+//! The dedup stores for a fleet, in PostgreSQL and in SQLite.

@@ -1,0 +1,2 @@
+//! What the tests of the stores share: servers that they start themselves on free
+//! loopback ports, and may kill.
