@@ -1,4 +1,6 @@
 //! What the tests of the stores share: servers that they start themselves on free
-//! loopback ports, and may kill; histories of what happened, and their checker.
+//! loopback ports, and may kill; a proxy that breaks connections; histories of what
+//! happened, and their checker.
 
 pub mod history;
+pub mod proxy;
