@@ -3,4 +3,6 @@
 //! happened, and their checker.
 
 pub mod history;
+pub mod platform;
 pub mod proxy;
+pub mod recording;

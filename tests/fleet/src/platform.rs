@@ -1,0 +1,109 @@
+//! The platform's side of a run: it sends events by the rules of its documentation,
+//! in less time.
+//!
+//! "Error Handling": anything but 200, or no answer in time, and the event is sent
+//! again 1, 5, 15, 60 and 360 minutes later. "Idempotency": an event may come several
+//! times in any case.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataflow_webhooks::testing::Sample;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use webhook_tests::{Chance, Request};
+
+use crate::history::{Recorder, What};
+
+/// The pauses between attempts, in minutes ("Error Handling").
+const PAUSES: [u64; 5] = [1, 5, 15, 60, 360];
+
+/// What is sent, to whom, and how fast.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_structs, reason = "tests set it up")]
+pub struct Platform {
+    /// The receivers, as behind a load balancer: each attempt goes to any of them.
+    pub receivers: Vec<SocketAddr>,
+    /// How many events.
+    pub events: usize,
+    /// How many of them a second, at most.
+    pub events_per_second: u32,
+    /// How long a minute of the documentation is.
+    pub minute: Duration,
+    /// How long an answer may take.
+    pub patience: Duration,
+    /// One in so many deliveries is sent twice at once.
+    pub double_one_in: usize,
+    /// Where the ids, the order and the receivers come from.
+    pub seed: u64,
+}
+
+impl Platform {
+    /// The id of one of the events.
+    #[must_use]
+    pub fn id(&self, number: usize) -> String {
+        format!("evt_{:x}_{number}", self.seed)
+    }
+
+    /// Sends every event until it was answered 200 or given up, and writes down
+    /// what was sent and answered.
+    pub async fn run(self, history: Arc<Recorder>) {
+        let mut chance = Chance::from_seed(self.seed);
+        let between = Duration::from_secs(1) / self.events_per_second.max(1);
+        let began = Instant::now();
+        let platform = Arc::new(self);
+        let mut under_way = JoinSet::new();
+        for number in 0..platform.events {
+            sleep_until(began + between * u32::try_from(number).unwrap_or(u32::MAX)).await;
+            let own = Chance::from_seed(chance.number());
+            let (platform, history) = (Arc::clone(&platform), Arc::clone(&history));
+            under_way.spawn(async move { platform.deliver(number, own, &history).await });
+            while under_way.try_join_next().is_some() {}
+        }
+        under_way.join_all().await;
+    }
+
+    async fn deliver(&self, number: usize, mut chance: Chance, history: &Recorder) {
+        let id = self.id(number);
+        let types = dataflow_webhooks::EventType::DOCUMENTED;
+        let body = Sample::of(types[number % types.len()].as_str()).id(&id).body();
+        let mut pauses = PAUSES.iter();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let first = self.attempt(&id, attempt, &body, *chance.one_of(&self.receivers), history);
+            let is_done = if chance.below(self.double_one_in) == 0 {
+                attempt += 1;
+                let to = *chance.one_of(&self.receivers);
+                let second = self.attempt(&id, attempt, &body, to, history);
+                let (first, second) = tokio::join!(first, second);
+                first && second
+            } else {
+                first.await
+            };
+            let Some(minutes) = pauses.next() else { return };
+            if is_done {
+                return;
+            }
+            sleep(self.minute * u32::try_from(*minutes).unwrap_or(u32::MAX)).await;
+        }
+    }
+
+    /// Whether it was answered 200.
+    async fn attempt(
+        &self,
+        id: &str,
+        attempt: u32,
+        body: &[u8],
+        to: SocketAddr,
+        history: &Recorder,
+    ) -> bool {
+        history.record(What::Sent { id: id.into(), attempt });
+        let sent = Request::signed(body.to_vec());
+        let answer = timeout(self.patience, sent.send(to)).await;
+        let status = answer.ok().and_then(Result::ok).map(|answer| answer.status);
+        history.record(What::Answered { id: id.into(), attempt, status });
+        status == Some(200)
+    }
+}
