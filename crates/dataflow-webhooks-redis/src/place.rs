@@ -208,9 +208,9 @@ fn client(node: ConnectionInfo, manner: &Manner) -> Result<Client, RedisStoreErr
     #[cfg(feature = "tls")]
     if let redis::ConnectionAddr::TcpTls { .. } = node.addr() {
         crate::tls::choose_provider();
-        if let Some(certificates) = crate::tls::certificates(manner) {
+        if let Some(certificates) = crate::tls::certificates(manner)? {
             return Client::build_with_tls(node, certificates)
-                .map_err(crate::tls::bad_certificates);
+                .map_err(RedisStoreError::from_client);
         }
     }
     let _ = manner;
@@ -252,7 +252,7 @@ fn cluster(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisStor
     #[cfg(feature = "tls")]
     let builder = if scheme.starts_with("rediss") {
         crate::tls::choose_provider();
-        match crate::tls::certificates(manner) {
+        match crate::tls::certificates(manner)? {
             Some(certificates) => builder.certs(certificates),
             None => builder,
         }
@@ -303,7 +303,7 @@ fn sentinel(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisSto
         builder = builder
             .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
             .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure);
-        if let Some(certificates) = crate::tls::certificates(manner) {
+        if let Some(certificates) = crate::tls::certificates(manner)? {
             builder = builder
                 .set_client_to_redis_certificates(certificates.clone())
                 .set_client_to_sentinel_certificates(certificates);

@@ -60,6 +60,10 @@ impl Call {
     /// Makes the call on this connection: by the script's name, and with its text where the server
     /// does not know it (any more: `SCRIPT FLUSH`, a restart, a failover).
     pub(crate) async fn on(&self, connection: &mut impl ConnectionLike) -> RedisResult<Reply> {
+        if self.wait.is_some() {
+            // With its text at once: after an unknown name, WAIT would use up the time all the same.
+            return self.send(connection, "EVAL", self.lua.code).await;
+        }
         match self.send(connection, "EVALSHA", &self.lua.sha1).await {
             Err(error) if is_unknown_script(&error) => {
                 self.send(connection, "EVAL", self.lua.code).await

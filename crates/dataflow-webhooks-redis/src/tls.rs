@@ -1,6 +1,9 @@
 //! TLS: which certificates are trusted, and which cryptography does the work.
 
-use redis::{RedisError, TlsCertificates};
+use redis::TlsCertificates;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::error::{RedisStoreError, RedisStoreErrorKind};
 use crate::place::Manner;
@@ -16,13 +19,22 @@ pub(crate) fn choose_provider() {
     }
 }
 
-/// The certificates to trust instead of the system's, if any were given.
-pub(crate) fn certificates(manner: &Manner) -> Option<TlsCertificates> {
-    let root_cert = manner.root_certificates.clone()?;
-    Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
+/// The certificates to trust instead of the system's, if any were given. They are checked here: the
+/// client would take a text without any, and then trust nobody.
+pub(crate) fn certificates(manner: &Manner) -> Result<Option<TlsCertificates>, RedisStoreError> {
+    let Some(pem) = &manner.root_certificates else { return Ok(None) };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| bad(&format!("not in PEM: {error}")))?;
+        roots.add(certificate).map_err(|error| bad(&format!("of no use: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("none: there is no CERTIFICATE in the text"));
+    }
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) }))
 }
 
-pub(crate) fn bad_certificates(error: RedisError) -> RedisStoreError {
-    let what = "the root certificates are not in PEM, or cannot be used";
-    RedisStoreError::new(RedisStoreErrorKind::InvalidOption, what).with_source(error)
+fn bad(why: &str) -> RedisStoreError {
+    let what = format!("the root certificates are {why}");
+    RedisStoreError::new(RedisStoreErrorKind::InvalidOption, what)
 }

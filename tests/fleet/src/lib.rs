@@ -3,3 +3,4 @@
 
 pub mod kept;
 pub mod redis;
+pub mod redis_calls;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::kept::{Folder, Kept, free_port, within};
 
 /// How long a server may take to do what it was told, on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a port of its own, which it keeps through [`kill`](Self::kill) and
 /// [`restart`](Self::restart), as it does its data: every write is on disk before it is answered.
@@ -19,6 +19,8 @@ pub struct Redis {
     arguments: Vec<String>,
     process: Option<Kept>,
     folder: Folder,
+    /// Certificates, if it speaks TLS.
+    _files: Option<Folder>,
 }
 
 impl Redis {
@@ -48,9 +50,10 @@ impl Redis {
         let (certificate, key) = (place("cert.pem", certificate), place("key.pem", key));
         let mut all = vec!["--port", "0", "--tls-auth-clients", "no"];
         all.extend(["--tls-cert-file", &certificate, "--tls-key-file", &key]);
+        all.extend(["--tls-ca-cert-file", &certificate]);
         all.extend(options);
-        // It has read them by the time it answers.
-        Self::prepare("--tls-port", &all, &["--tls", "--insecure"])
+        let server = Self::prepare("--tls-port", &all, &["--tls", "--insecure"]);
+        Self { _files: Some(folder), ..server }
     }
 
     fn prepare(port_option: &str, options: &[&str], speak: &[&str]) -> Self {
@@ -66,7 +69,7 @@ impl Redis {
                 .collect();
             arguments.extend(options.iter().map(|&option| option.to_owned()));
             let speak = speak.iter().map(|&option| option.to_owned()).collect();
-            let mut server = Self { port, speak, arguments, process: None, folder };
+            let mut server = Self { port, speak, arguments, process: None, folder, _files: None };
             if server.run() {
                 return server;
             }
@@ -164,7 +167,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// When it does not within half a minute.
+    /// When it does not within a minute.
     pub fn until(&self, command: &[&str], text: &str) {
         let mut last = String::new();
         let came = within(PATIENCE, || {
@@ -245,8 +248,7 @@ impl Sentinels {
     /// The name under which the sentinels know the primary.
     pub const NAME: &'static str = "orders-db";
 
-    /// Starts all five, with this password on the two servers if any, and waits until the
-    /// sentinels know of each other and of the replica.
+    /// Starts all five, and waits until the sentinels know of each other and of the replica.
     ///
     /// # Panics
     ///
@@ -284,6 +286,20 @@ impl Sentinels {
             assert!(came, "sentinel on {port} is not ready");
         }
         all
+    }
+
+    /// Waits until all sentinels name this server the primary.
+    ///
+    /// # Panics
+    ///
+    /// When they do not within a minute.
+    pub fn until_all_name(&self, server: &Redis) {
+        let port = server.port().to_string();
+        for (sentinel, _) in &self.sentinels {
+            let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME];
+            let came = within(PATIENCE, || sentinel_cli(*sentinel, &ask).contains(&port));
+            assert!(came, "sentinel on {sentinel} does not name {port}");
+        }
     }
 
     /// The URL of the primary, wherever it is.

@@ -1,14 +1,12 @@
 //! What the store in Redis promises beyond the contract of all stores, on one server.
 
-mod redis_common;
-
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupStore as _, Held, Terms};
-use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
-use redis_common::{done, failure, key, new_claim, terms};
+use dataflow_webhooks_redis::{RedisStore, RedisStoreBuilder, RedisStoreErrorKind as Kind};
 use webhook_fleet_tests::redis::Redis;
+use webhook_fleet_tests::redis_calls::{done, failure, key, new_claim, terms};
 
 /// For all that does not disturb it.
 static SERVER: LazyLock<Redis> = LazyLock::new(|| Redis::start(&["--appendonly", "no"]));
@@ -29,8 +27,9 @@ async fn two_scopes_never_see_each_other() {
 
 #[tokio::test]
 async fn two_prefixes_never_see_each_other() {
-    let other = RedisStore::builder("prefixes").prefix("elsewhere").connect(&SERVER.url());
-    let (one, other) = (store("prefixes").await, other.await.unwrap());
+    let one = store("prefixes").await;
+    let builder = RedisStore::builder("prefixes").prefix("elsewhere");
+    let other = builder.connect(&SERVER.url()).await.unwrap();
     done(&one, "evt_1").await;
     new_claim(&other, "evt_1").await;
 }
@@ -60,13 +59,11 @@ fn a_scope_is_a_plain_name() {
 
 #[test]
 fn options_outside_their_ranges_are_refused() {
-    let built = |change: fn(dataflow_webhooks_redis::RedisStoreBuilder) -> _| {
-        let builder: dataflow_webhooks_redis::RedisStoreBuilder = change(RedisStore::builder("x"));
+    let built = |change: fn(RedisStoreBuilder) -> RedisStoreBuilder| {
+        let builder = change(RedisStore::builder("x"));
         builder.connect_lazy("redis://127.0.0.1").map(drop).map_err(|error| error.kind())
     };
-    let (short, long) = (Duration::from_millis(9), Duration::from_millis(2_001));
     assert_eq!(built(|b| b), Ok(()));
-    let _ = (short, long);
     let wrong = Err(Kind::InvalidOption);
     assert_eq!(built(|b| b.call_timeout(Duration::from_millis(9))), wrong);
     assert_eq!(built(|b| b.call_timeout(Duration::from_millis(2_001))), wrong);
@@ -102,7 +99,6 @@ fn a_url_that_is_none_is_refused() {
     }
 }
 
-/// FACTS of one winner, with processes that do not share a connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_clients_on_sixty_events_make_sixty_winners() {
     let mut clients = tokio::task::JoinSet::new();
