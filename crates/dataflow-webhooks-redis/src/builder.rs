@@ -121,8 +121,8 @@ impl RedisStoreBuilder {
     /// When an option or the URL is wrong.
     pub fn connect_lazy(self, url: &str) -> Result<RedisStore, RedisStoreError> {
         let manner = Manner {
-            connect_timeout: self.connect_timeout,
-            call_timeout: self.call_timeout,
+            #[cfg(feature = "cluster")]
+            times: self.times(),
             #[cfg(feature = "tls")]
             root_certificates: self.root_certificates.clone(),
         };
@@ -146,6 +146,10 @@ impl RedisStoreBuilder {
         self.build(move || Ok(Place::Given(Arc::clone(&given) as _)))
     }
 
+    const fn times(&self) -> Times {
+        Times { call: self.call_timeout, connect: self.connect_timeout }
+    }
+
     fn build(
         self,
         place: impl Fn() -> Result<Place, RedisStoreError>,
@@ -153,7 +157,7 @@ impl RedisStoreBuilder {
         let names = Names::new(&self.prefix, &self.scope)?;
         in_range("call_timeout", self.call_timeout, SHORTEST, LONGEST)?;
         in_range("connect_timeout", self.connect_timeout, SHORTEST, LONGEST)?;
-        let times = Times { call: self.call_timeout, connect: self.connect_timeout };
+        let times = self.times();
         let link = || Ok(Link::new(place()?, times, names.scope()));
         let calls = link()?;
         let commits = match self.wait {

@@ -18,14 +18,15 @@ use crate::script::{Call, Reply};
 
 /// What a URL is read with.
 pub(crate) struct Manner {
-    pub(crate) connect_timeout: Duration,
-    #[cfg_attr(not(feature = "cluster"), allow(dead_code))]
-    pub(crate) call_timeout: Duration,
+    /// The client of a Cluster makes its connections by itself, and has to be told.
+    #[cfg(feature = "cluster")]
+    pub(crate) times: crate::link::Times,
     #[cfg(feature = "tls")]
     pub(crate) root_certificates: Option<Vec<u8>>,
 }
 
 /// Where Redis is.
+#[allow(clippy::large_enum_variant)] // There is one of it in each store, or two.
 pub(crate) enum Place {
     Server(Client),
     #[cfg(feature = "cluster")]
@@ -244,8 +245,8 @@ fn cluster(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisStor
     let nodes = nodes.iter().map(|url| node(url)).collect::<Result<Vec<_>, _>>()?;
     let builder = redis::cluster::ClusterClient::builder(nodes)
         .tcp_settings(tcp())
-        .connection_timeout(manner.connect_timeout)
-        .response_timeout(manner.call_timeout)
+        .connection_timeout(manner.times.connect)
+        .response_timeout(manner.times.call)
         // Its own waits begin at 1.3 s, which is more than a whole call has.
         .min_retry_wait(20)
         .max_retry_wait(200);

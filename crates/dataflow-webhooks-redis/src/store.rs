@@ -108,24 +108,26 @@ impl fmt::Debug for RedisStore {
 
 impl DedupStore for RedisStore {
     fn claim<'a>(&'a self, key: &'a DedupKey, terms: Terms) -> StoreFuture<'a, ClaimOutcome> {
-        Box::pin(async move { Ok(self.shared.claim(key, terms).await.map_err(boxed)?) })
+        Box::pin(async move { self.shared.claim(key, terms).await.map_err(boxed) })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
         Box::pin(async move {
             let lease = milliseconds(terms.lease()).to_string();
-            self.shared.held(&script::RENEW, claim, vec![lease, retention(terms)]).await
+            let arguments = vec![lease, retention(terms)];
+            self.shared.held(&script::RENEW, claim, arguments).await.map_err(boxed)
         })
     }
 
     fn commit<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(self.shared.commit(claim, terms).await.map_err(boxed)?) })
+        Box::pin(async move { self.shared.commit(claim, terms).await.map_err(boxed) })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(
-            async move { self.shared.held(&script::RELEASE, claim, vec![retention(terms)]).await },
-        )
+        Box::pin(async move {
+            let arguments = vec![retention(terms)];
+            self.shared.held(&script::RELEASE, claim, arguments).await.map_err(boxed)
+        })
     }
 
     fn forget<'a>(&'a self, key: &'a DedupKey) -> StoreFuture<'a, ()> {
@@ -160,11 +162,9 @@ impl Shared {
         lua: &'static Lua,
         claim: &Claim,
         mut arguments: Vec<String>,
-    ) -> Result<Held, BoxError> {
+    ) -> Result<Held, RedisStoreError> {
         arguments.insert(0, claim.epoch().to_string());
-        let call = self.call(lua, claim.key(), arguments);
-        let reply = self.calls.make(&call).await.map_err(boxed)?;
-        yes_or_no(reply).map_err(boxed)
+        yes_or_no(self.calls.make(&self.call(lua, claim.key(), arguments)).await?)
     }
 
     async fn commit(&self, claim: &Claim, terms: Terms) -> Result<Held, RedisStoreError> {

@@ -180,6 +180,7 @@ impl Redis {
 
 /// Three primaries that share the slots.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Cluster {
     /// The servers.
     pub nodes: Vec<Redis>,
@@ -235,6 +236,7 @@ impl Cluster {
 
 /// A primary, its replica, and three sentinels that watch them.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Sentinels {
     /// The primary at the beginning.
     pub primary: Redis,
