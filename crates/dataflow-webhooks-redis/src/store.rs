@@ -168,8 +168,7 @@ impl Shared {
     }
 
     async fn commit(&self, claim: &Claim, terms: Terms) -> Result<Held, RedisStoreError> {
-        let waits = if self.commits.is_some() { "1" } else { "0" };
-        let arguments = vec![claim.epoch().to_string(), retention(terms), waits.to_owned()];
+        let arguments = vec![claim.epoch().to_string(), retention(terms)];
         let mut call = self.call(&script::COMMIT, claim.key(), arguments);
         let Some((wait, link)) = &self.commits else {
             return yes_or_no(self.calls.make(&call).await?);

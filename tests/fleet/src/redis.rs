@@ -117,6 +117,29 @@ impl Redis {
         self.process = None;
     }
 
+    /// SIGSTOP: it is there, and does nothing.
+    ///
+    /// # Panics
+    ///
+    /// When it was killed.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    ///
+    /// When it was killed.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} is not sent");
+    }
+
     /// Starts it again, on the same port and with the same data, and waits until it answers.
     ///
     /// # Panics

@@ -120,11 +120,11 @@ async fn a_server_that_is_gone_without_a_word_is_left_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_calls_at_once_share_one_failure() {
+async fn many_calls_at_once_share_one_attempt_to_connect() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
-    let store = RedisStore::connect_lazy(&url, "at-once").unwrap();
-    let begin = Instant::now();
+    let builder = RedisStore::builder("at-once").connect_timeout(Duration::from_millis(100));
+    let store = builder.connect_lazy(&url).unwrap();
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..50 {
         let store = store.clone();
@@ -133,7 +133,10 @@ async fn many_calls_at_once_share_one_failure() {
     for answer in calls.join_all().await {
         assert_eq!(failure(answer).kind(), Kind::TimedOut);
     }
-    assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
+    listener.set_nonblocking(true).unwrap();
+    let attempts = listener.incoming().map_while(Result::ok).count();
+    // A few may have come when the first had ended.
+    assert!((1..=5).contains(&attempts), "{attempts} attempts");
 }
 
 #[tokio::test]
@@ -224,15 +227,18 @@ async fn a_commit_waits_for_replicas_and_says_when_too_few_have_it() {
     assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
     assert!(replica.cli(&["GET", "dfwh:waiting:id:evt_1"]).starts_with("D|1|"));
 
-    replica.kill();
+    // Connected, and silent: it has not got what is written from now on.
+    replica.pause();
     let claim = new_claim(&store, "evt_2").await;
     let error = failure(store.commit(&claim, terms()).await);
     assert_eq!(error.kind(), Kind::NotReplicated, "{error:?}");
-    // The primary has it, and a repetition is no success as long as no replica has.
+    // The primary has it, and a repetition is no success as long as no replica has: neither on the
+    // same connection nor on another one, which has written nothing before.
     assert_eq!(store.claim(&key("evt_2"), terms()).await.unwrap(), ClaimOutcome::Done);
+    assert_eq!(failure(store.commit(&claim, terms()).await).kind(), Kind::NotReplicated);
     primary.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     assert_eq!(failure(store.commit(&claim, terms()).await).kind(), Kind::NotReplicated);
-    replica.restart();
+    replica.resume();
     let held = at_last(async || store.commit(&claim, terms()).await).await;
     assert_eq!(held, Held::Yes);
     assert!(replica.cli(&["GET", "dfwh:waiting:id:evt_2"]).starts_with("D|1|"));
@@ -245,14 +251,16 @@ async fn a_commit_waits_for_replicas_and_says_when_too_few_have_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_do_not_stand_behind_a_commit_that_waits() {
     let primary = Redis::start(&[]);
-    let builder = RedisStore::builder("beside").wait(1, Duration::from_millis(1_000));
+    let builder = RedisStore::builder("beside").call_timeout(Duration::from_secs(2));
+    let builder = builder.wait(1, Duration::from_millis(1_500));
     let store = builder.connect(&primary.url()).await.unwrap();
     let claim = new_claim(&store, "evt_1").await;
-    let (begin, committing) = (Instant::now(), store.clone());
+    let committing = store.clone();
     let commit = tokio::spawn(async move { committing.commit(&claim, terms()).await });
     primary.until(&["INFO", "clients"], "blocked_clients:1");
     new_claim(&store, "evt_2").await;
-    assert!(!commit.is_finished(), "after {:?}", begin.elapsed());
+    let clients = primary.cli(&["INFO", "clients"]);
+    assert!(clients.contains("blocked_clients:1"), "{clients}");
     assert_eq!(failure(commit.await.unwrap()).kind(), Kind::NotReplicated);
 }
 

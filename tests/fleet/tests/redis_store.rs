@@ -170,6 +170,10 @@ async fn epochs_go_on_past_what_a_script_prints_by_itself() {
     let near = Claim::new(key("evt_1"), high + 2);
     assert_eq!(store.commit(&near, terms()).await.unwrap(), Held::No);
     assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
+    // Lua's numbers cannot tell these two apart.
+    SERVER.cli(&["SET", "dfwh:epochs:id:evt_1", &format!("C|{}|0", 1_u64 << 53), "PX", "600000"]);
+    let next = Claim::new(key("evt_1"), (1 << 53) + 1);
+    assert_eq!(store.commit(&next, terms()).await.unwrap(), Held::No);
 }
 
 #[tokio::test]
