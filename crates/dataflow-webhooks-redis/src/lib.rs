@@ -1,1 +1,19 @@
-//! The dedup store for a fleet, in Redis.
+#![doc = include_str!("docs.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod error;
+mod link;
+mod log;
+mod names;
+mod place;
+mod policy;
+mod script;
+mod store;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use crate::builder::RedisStoreBuilder;
+pub use crate::error::{RedisStoreError, RedisStoreErrorKind};
+pub use crate::policy::RedisWarning;
+pub use crate::store::RedisStore;

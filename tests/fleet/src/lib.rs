@@ -3,6 +3,9 @@
 //! happened, and their checker.
 
 pub mod history;
+pub mod kept;
 pub mod platform;
 pub mod proxy;
 pub mod recording;
+pub mod redis;
+pub mod redis_calls;

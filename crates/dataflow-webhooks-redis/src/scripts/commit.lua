@@ -1,0 +1,8 @@
+-- ARGV: epoch, retention (ms). Answers 1 for held, 0 for not.
+if epoch ~= ARGV[1] or state == 'R' then
+  return 0
+end
+if state == 'C' then
+  redis.call('SET', KEYS[1], 'D|' .. epoch .. '|0', 'PX', ARGV[2])
+end
+return 1

@@ -1,0 +1,193 @@
+//! The store on a Redis Cluster of three primaries.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
+use dataflow_webhooks::testing::StoreContract;
+use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
+use webhook_fleet_tests::redis::{Cluster, Redis};
+use webhook_fleet_tests::redis_calls::{at_last, done, failure, key, new_claim, terms};
+
+/// For the tests that do not stop a node.
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(Redis::start));
+
+fn url(cluster: &Cluster) -> String {
+    format!("redis+cluster://{}", cluster.hosts())
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// All rules and some seeds of the model, side by side: each sleeps most of the time.
+#[test]
+fn the_contract_holds_on_a_cluster() {
+    static SCOPES: AtomicU32 = AtomicU32::new(0);
+    fn contract() -> StoreContract<impl AsyncFn() -> RedisStore, impl AsyncFn(Duration)> {
+        let make_store = async || {
+            let scope = format!("contract-{}", SCOPES.fetch_add(1, Ordering::Relaxed));
+            RedisStore::connect(&url(&CLUSTER), &scope).await.unwrap()
+        };
+        StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
+            .tick(Duration::from_millis(300))
+    }
+    block_on(async {
+        let local = tokio::task::LocalSet::new();
+        local.spawn_local(async { contract().run().await });
+        for seed in 1..=8 {
+            local.spawn_local(async move { contract().random_ops(seed, 120).await });
+        }
+        local.await;
+    });
+}
+
+#[tokio::test]
+async fn a_scope_is_spread_over_all_nodes() {
+    let store = RedisStore::connect(&url(&CLUSTER), "spread").await.unwrap();
+    for number in 0..60 {
+        done(&store, &format!("evt_{number}")).await;
+    }
+    let keys = CLUSTER.nodes.iter().map(|node| {
+        let keys = node.cli(&["KEYS", "dfwh:spread:*"]);
+        keys.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    });
+    let keys: Vec<_> = keys.collect();
+    assert!(keys.iter().all(|keys| keys.len() >= 5), "{keys:?}");
+    assert_eq!(keys.iter().map(BTreeSet::len).sum::<usize>(), 60);
+}
+
+#[tokio::test]
+async fn one_node_of_the_url_is_enough() {
+    let one = format!("redis+cluster://127.0.0.1:{}", CLUSTER.nodes[1].port());
+    let store = RedisStore::connect(&one, "one-node").await.unwrap();
+    for number in 0..20 {
+        done(&store, &format!("evt_{number}")).await;
+    }
+    let dead = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", CLUSTER.nodes[1].port());
+    let store = RedisStore::connect(&dead, "one-node").await.unwrap();
+    assert_eq!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done);
+}
+
+#[tokio::test]
+async fn a_node_addressed_as_one_server_is_an_error_that_says_so() {
+    let store = RedisStore::connect(&CLUSTER.nodes[0].url(), "node").await.unwrap();
+    let mut kinds = Vec::new();
+    for number in 0..20 {
+        if let Err(error) = store.claim(&key(&format!("evt_{number}")), terms()).await {
+            let error = failure::<()>(Err(error));
+            assert!(error.to_string().contains("redis+cluster://"), "{error}");
+            kinds.push(error.kind());
+        }
+    }
+    assert!(!kinds.is_empty() && kinds.iter().all(|&kind| kind == Kind::ClusterNode), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_connection_to_a_cluster_of_ones_own_is_taken() {
+    let nodes = CLUSTER.nodes.iter().map(Redis::url);
+    let client = redis::cluster::ClusterClient::new(nodes).unwrap();
+    let connection = client.get_async_connection().await.unwrap();
+    let store = RedisStore::builder("own-cluster").with_connection(connection).unwrap();
+    for number in 0..20 {
+        done(&store, &format!("evt_{number}")).await;
+    }
+    assert_eq!(store.warnings(), []);
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_is_followed() {
+    let cluster = Cluster::start(Redis::start);
+    let store = RedisStore::connect(&url(&cluster), "moving").await.unwrap();
+    let claim = new_claim(&store, "evt_1").await;
+    let slot = cluster.nodes[0].cli(&["CLUSTER", "KEYSLOT", "dfwh:moving:id:evt_1"]);
+    let owner = |of: &str| {
+        cluster
+            .nodes
+            .iter()
+            .position(|node| !node.cli(&["CLUSTER", "GETKEYSINSLOT", of, "1"]).is_empty())
+    };
+    let from = owner(&slot).unwrap();
+    let to = (from + 1) % 3;
+    let id = |node: usize| cluster.nodes[node].cli(&["CLUSTER", "MYID"]);
+    let (from_id, to_id) = (id(from), id(to));
+    cluster.nodes[to].cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    cluster.nodes[from].cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    // Half-way: the key is still at the old node.
+    assert_eq!(store.renew(&claim, terms()).await.unwrap(), Held::Yes);
+    let port = cluster.nodes[to].port().to_string();
+    let migrate = ["MIGRATE", "127.0.0.1", &port, "dfwh:moving:id:evt_1", "0", "5000"];
+    assert_eq!(cluster.nodes[from].cli(&migrate), "OK");
+    // Half-way: the key is at the new node, the slot is not (ASK).
+    assert_eq!(store.renew(&claim, terms()).await.unwrap(), Held::Yes);
+    for node in [to, from] {
+        cluster.nodes[node].cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
+    assert_eq!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done);
+}
+
+#[tokio::test]
+async fn each_nodes_policy_is_read() {
+    let cluster = Cluster::start(Redis::start);
+    cluster.nodes[2].cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
+    let store = RedisStore::connect(&url(&cluster), "policies").await.unwrap();
+    let found = store.warnings();
+    assert!(
+        matches!(&found[..], [RedisWarning::MayEvict { policy, .. }] if policy == "allkeys-random"),
+        "{found:?}"
+    );
+}
+
+/// Two thirds of the events go on, one third is answered 503 until the node is back.
+#[tokio::test]
+async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
+    let mut cluster = Cluster::start(Redis::start);
+    let store = RedisStore::connect(&url(&cluster), "node-killed").await.unwrap();
+    done(&store, "evt_done").await;
+    cluster.nodes[2].kill();
+    let (mut passed, mut failed) = (0, 0);
+    for number in 0..30 {
+        let begin = Instant::now();
+        match store.claim(&key(&format!("evt_{number}")), terms()).await {
+            Ok(_) => passed += 1,
+            Err(_) => failed += 1,
+        }
+        assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
+    }
+    assert!(passed >= 10 && failed >= 3, "{passed} passed, {failed} failed");
+    cluster.nodes[2].restart();
+    for number in 30..60 {
+        let _ = at_last(async || store.claim(&key(&format!("evt_{number}")), terms()).await).await;
+    }
+    for number in 60..90 {
+        done(&store, &format!("evt_{number}")).await;
+    }
+    assert_eq!(store.claim(&key("evt_done"), terms()).await.unwrap(), ClaimOutcome::Done);
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
+    let mut cluster = Cluster::start(Redis::start);
+    let store = RedisStore::connect(&url(&cluster), "all-killed").await.unwrap();
+    done(&store, "evt_1").await;
+    cluster.nodes.iter_mut().for_each(Redis::kill);
+    let lazy = RedisStore::connect_lazy(&url(&cluster), "all-killed").unwrap();
+    for store in [&store, &lazy] {
+        let begin = Instant::now();
+        failure(store.claim(&key("evt_1"), terms()).await);
+        assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
+    }
+    cluster.nodes.iter_mut().for_each(Redis::restart);
+    for node in &cluster.nodes {
+        node.until(&["CLUSTER", "INFO"], "cluster_state:ok");
+    }
+    for store in [&lazy, &store] {
+        let begin = Instant::now();
+        let answer = at_last(async || store.claim(&key("evt_1"), terms()).await).await;
+        eprintln!("found again after {:?}", begin.elapsed());
+        assert_eq!(answer, ClaimOutcome::Done);
+    }
+}

@@ -1,0 +1,42 @@
+//! The store in Redis holds the contract of all stores, on a real server whose clock is its own.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use dataflow_webhooks::store_contract_tests;
+use dataflow_webhooks::testing::StoreContract;
+use dataflow_webhooks_redis::RedisStore;
+use webhook_fleet_tests::redis::Redis;
+
+/// Without its data on disk at each write: that is not the point here, and time is.
+static SERVER: LazyLock<Redis> = LazyLock::new(|| Redis::start(&["--appendonly", "no"]));
+
+/// Stores that are empty because each has a scope of its own.
+fn contract() -> StoreContract<impl AsyncFn() -> RedisStore, impl AsyncFn(Duration)> {
+    static SCOPES: AtomicU32 = AtomicU32::new(0);
+    let make_store = async || {
+        let scope = format!("contract-{}", SCOPES.fetch_add(1, Ordering::Relaxed));
+        RedisStore::connect(&SERVER.url(), &scope).await.unwrap()
+    };
+    StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
+        .tick(Duration::from_millis(300))
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+store_contract_tests!(block_on, contract());
+
+/// Many seeds side by side: each sleeps most of the time.
+#[test]
+fn random_operations_agree_with_the_model() {
+    block_on(async {
+        let local = tokio::task::LocalSet::new();
+        for seed in 1..=20 {
+            local.spawn_local(async move { contract().random_ops(seed, 120).await });
+        }
+        local.await;
+    });
+}
