@@ -91,7 +91,10 @@ fn measure(options: &Options) -> Result<Samples, String> {
         }
         // The stacks share a store: what one has delivered is a duplicate for the
         // next.
-        let batches = Stack::ALL.map(|stack| (stack, Batch::sign(REQUESTS + WARM_UP)));
+        let stacks =
+            Stack::ALL.into_iter().filter(|stack| options.stack.is_none_or(|it| it == *stack));
+        let batches: Vec<_> =
+            stacks.map(|stack| (stack, Batch::sign(REQUESTS + WARM_UP))).collect();
         dice.shuffle(&mut served);
         let mut times = Vec::new();
         for (row, service) in &served {

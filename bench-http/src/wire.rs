@@ -85,6 +85,10 @@ impl Served {
     /// Sends these requests one after another over a new connection, and says
     /// how much CPU time this thread spent on all but the first few: client,
     /// connection and receiver together.
+    ///
+    /// Never inlined, so that a profiler can be told to look at nothing else
+    /// (`valgrind --tool=callgrind --toggle-collect="*Served*drive*"`).
+    #[inline(never)]
     pub(crate) fn drive(
         &self,
         runtime: &Runtime,
