@@ -23,10 +23,10 @@ const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(250_000).expect("it is 
 /// need a store that they share. Two endpoints of one process need a store each: in
 /// one store, an id of the one would answer for the same id of the other.
 ///
-/// **Size.** At most [`capacity`](Self::capacity) records, 250 000 unless told, about 100 bytes
+/// **Size.** At most [`capacity`](Self::capacity) records, 250 000 unless told, about 60 bytes
 /// each however long the ids are: keys are kept as 128-bit hashes under a secret random key. Memory
-/// is taken as records come. Once ten times the capacity and more has passed through, the table's
-/// index may be twice as large, which makes it about 140 bytes for each record, and no more.
+/// is taken as records come, in steps that double it, so that some capacities take up to 110 bytes
+/// for each record; what it has taken it keeps, and it takes no more for however many pass through.
 ///
 /// **When it is full**, the oldest record goes to make room, counted by
 /// [`evictions`](Self::evictions): an evicted event would run again. The age is that of a record's
