@@ -11,6 +11,7 @@ mod program;
 mod receiver;
 mod sender;
 mod served;
+mod stack;
 mod store;
 
 pub use at_once::{AtOnce, on_many_threads, on_one_thread};
@@ -23,6 +24,7 @@ pub use program::Program;
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
 pub use served::{Served, delivery, event, eventually};
+pub use stack::Stack;
 pub use store::{State, WatchedStore};
 
 /// The README's Rust snippets, compiled and (where they do not need a network)
