@@ -238,8 +238,8 @@ async fn collect<B: Body>(
 /// What of a body may be taken before it waits its turn, in bytes.
 const A_TURN: usize = 16 * 1024;
 
-/// What a chunk counts beside its length.
-const A_CHUNK: usize = 64;
+/// What a chunk counts beside its length, in bytes.
+const A_CHUNK: usize = 32;
 
 /// The chunks of a body. Waits a turn now and then: a body that always has one
 /// ready, an empty one at that, would keep the thread to itself and the time from
