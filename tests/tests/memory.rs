@@ -40,17 +40,16 @@ const LIMIT: u64 = MIB;
 fn read_ahead(stack: Stack) -> u64 {
     match stack {
         Stack::Axum => 64 * KIB,
-        // It has no setting for that.
-        Stack::Actix { .. } => 320 * KIB,
+        Stack::Actix { .. } => 160 * KIB,
     }
 }
 
-/// What it takes beside for a body in chunks of a byte: actix lines up all chunks
-/// that it has read at once, which may be 256 KiB, at 32 bytes each.
+/// What it takes beside for a body in chunks of a byte: actix lines up all that it
+/// has read at once, at 32 bytes for each chunk.
 fn of_small_chunks(stack: Stack) -> u64 {
     match stack {
         Stack::Axum => 0,
-        Stack::Actix { .. } => 2 * MIB,
+        Stack::Actix { .. } => 512 * KIB,
     }
 }
 

@@ -57,7 +57,7 @@ fn under_actix(workers: usize, endpoint: Endpoint, runs: Arc<AtomicU64>) -> Rece
         let count = runs.clone();
         let handle = move |_: Webhook| {
             count.fetch_add(1, Relaxed);
-            async { HttpResponse::Ok() }
+            async { HttpResponse::Ok().finish() }
         };
         let counts = move || {
             let text = counts(&endpoint, &runs);

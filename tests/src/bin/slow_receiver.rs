@@ -75,7 +75,7 @@ async fn serve_actix(
     let server = HttpServer::new(move || {
         let handle = move |event: dataflow_webhooks_actix::Webhook| async move {
             handle(event.0, run).await;
-            actix_web::HttpResponse::Ok()
+            actix_web::HttpResponse::Ok().finish()
         };
         let resource = web::resource("/webhooks/dataflow").wrap(middleware.clone());
         App::new().service(resource.route(web::post().to(handle)))
