@@ -49,7 +49,7 @@ fn read_ahead(stack: Stack) -> u64 {
 fn of_small_chunks(stack: Stack) -> u64 {
     match stack {
         Stack::Axum => 0,
-        Stack::Actix { .. } => 512 * KIB,
+        Stack::Actix { .. } => 320 * KIB,
     }
 }
 
