@@ -10,6 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use dataflow_webhooks_actix::{Endpoint, WebhookDelivery, WebhookMiddleware};
 use receiver::{Failure, Receiver};
+use socket2::SockRef;
 use tokio::sync::oneshot;
 use tracing::info;
 
@@ -20,6 +21,13 @@ use crate::underway::Underway;
 /// earlier than that.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
+/// How many connections a worker has open at once; there is a worker for each CPU.
+const CONNECTIONS: usize = 1024;
+
+/// What the system holds back for one connection, in bytes. actix-web has no bound
+/// of its own for what it reads ahead: see "Memory" in its adapter's documentation.
+const READ_AHEAD: usize = 16 * 1024;
+
 /// How many seconds open connections may take to end when everything else has.
 const CONNECTIONS_END_WITHIN: u64 = 5;
 
@@ -29,6 +37,8 @@ async fn main() {
 }
 
 async fn serve(Receiver { endpoint, listener, mut stop, .. }: Receiver) -> Result<(), Failure> {
+    // The connections that it accepts inherit this.
+    SockRef::from(&listener).set_recv_buffer_size(READ_AHEAD).map_err(Failure::at_run_time)?;
     let underway = Underway::default();
     let (served, counted) = (endpoint.clone(), underway.clone());
     let (cut_off, was_cut_off) = oneshot::channel();
@@ -39,6 +49,7 @@ async fn serve(Receiver { endpoint, listener, mut stop, .. }: Receiver) -> Resul
     let server = server
         .client_request_timeout(HEAD_WITHIN)
         .keep_alive(HEAD_WITHIN)
+        .max_connections(CONNECTIONS)
         // Answers are small and must not wait for more to send.
         .tcp_nodelay(true)
         .shutdown_timeout(CONNECTIONS_END_WITHIN)
