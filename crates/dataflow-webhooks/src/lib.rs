@@ -46,8 +46,7 @@ pub use verify::{Tolerance, Verification, Verifier, verify};
 /// need none of it.
 pub mod adapter {
     pub use crate::answer::Verdict;
-    pub use crate::budget::HeldBytes;
-    pub use crate::endpoint::{PendingCommit, RunPermit};
+    pub use crate::endpoint::{HeldBytes, PendingCommit, RunPermit};
     pub use crate::source::FindPeer;
     pub use crate::telemetry::{DeliverySpan, HandlerEnd, Telemetry, log_missing_layer};
 }

@@ -61,6 +61,7 @@ struct Shared {
     hasher: RandomState,
     capacity: NonZeroUsize,
     table: Mutex<Table>,
+    on_eviction: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl MemoryStore {
@@ -76,7 +77,7 @@ impl MemoryStore {
     /// at once.
     #[must_use]
     pub fn with_capacity(capacity: NonZeroUsize) -> Self {
-        Self::build(capacity, Clock::Monotonic(Instant::now()))
+        Self::build(capacity, Clock::Monotonic(Instant::now()), None)
     }
 
     /// An empty store of the same capacity on another clock, for tests.
@@ -85,16 +86,28 @@ impl MemoryStore {
     /// The records of `self` and its clones are not carried over.
     #[must_use]
     pub fn with_clock(self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self::build(self.shared.capacity, Clock::Given(Box::new(clock)))
+        Self::build(self.shared.capacity, Clock::Given(Box::new(clock)), None)
     }
 
-    fn build(capacity: NonZeroUsize, clock: Clock) -> Self {
+    /// An empty store of the same capacity that says when it drops a record before
+    /// its time. The store's lock is not held then.
+    pub(crate) fn on_eviction(self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        let clock = Clock::Monotonic(Instant::now());
+        Self::build(self.shared.capacity, clock, Some(Box::new(tell)))
+    }
+
+    fn build(
+        capacity: NonZeroUsize,
+        clock: Clock,
+        on_eviction: Option<Box<dyn Fn() + Send + Sync>>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 clock,
                 hasher: RandomState::new(),
                 capacity,
                 table: Mutex::new(Table::new(capacity)),
+                on_eviction,
             }),
         }
     }
@@ -174,8 +187,12 @@ impl Shared {
     fn claim(&self, key: &DedupKey, terms: Terms) -> Result<ClaimOutcome, StoreFull> {
         let fingerprint = self.fingerprint(key);
         let now = self.clock.now();
-        match self.table().claim(fingerprint, now, terms) {
-            Claimed::New { epoch } => {
+        let claimed = self.table().claim(fingerprint, now, terms);
+        match claimed {
+            Claimed::New { epoch, evicts } => {
+                if let Some(tell) = self.on_eviction.as_ref().filter(|_| evicts) {
+                    tell();
+                }
                 Ok(ClaimOutcome::New(Claim::new(key.clone(), u64::from(epoch))))
             }
             Claimed::Done => Ok(ClaimOutcome::Done),

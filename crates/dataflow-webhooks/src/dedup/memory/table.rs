@@ -27,7 +27,11 @@ type Records = LruCache<Fingerprint, Record, BuildHasherDefault<TakeFirstWord>>;
 
 /// What became of a claim.
 pub(super) enum Claimed {
-    New { epoch: u32 },
+    /// `evicts` where another record went before its time to make room.
+    New {
+        epoch: u32,
+        evicts: bool,
+    },
     Done,
     InFlight,
     Full,
@@ -61,15 +65,17 @@ impl Table {
             },
         };
         self.drop_expired(now);
+        let mut evicts = false;
         if needs_room && self.records.len() == self.records.cap().get() {
-            let Some(evicts) = self.oldest_not_in_flight_to_the_end(now) else {
-                return Claimed::Full;
-            };
+            match self.oldest_not_in_flight_to_the_end(now) {
+                Some(is_early) => evicts = is_early,
+                None => return Claimed::Full,
+            }
             self.evictions += u64::from(evicts);
         }
         // In a full table, this replaces the record at the end.
         self.records.put(key, Record::claimed(epoch, now, terms));
-        Claimed::New { epoch }
+        Claimed::New { epoch, evicts }
     }
 
     /// Brings the claim with this epoch into a state, if it holds; tells whether it is in that
