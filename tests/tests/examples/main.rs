@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod program;
+mod receivers;
 
 mod configuration;
 mod events;
