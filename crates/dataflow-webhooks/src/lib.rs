@@ -1,4 +1,5 @@
 #![doc = include_str!("docs.md")]
+#![doc = include_str!("telemetry/metrics.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
