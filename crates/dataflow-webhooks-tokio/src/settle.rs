@@ -79,12 +79,9 @@ async fn settle_later(
     while started.elapsed() < patience {
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        match attempt(&endpoint, &lease, verdict, None).await {
-            Ok(held) => {
-                note(&endpoint, &delivery, verdict, held);
-                break;
-            }
-            Err(StoreFailed) => {}
+        if let Ok(held) = attempt(&endpoint, &lease, verdict, None).await {
+            note(&endpoint, &delivery, verdict, held);
+            break;
         }
         if verdict == Verdict::Commit && is_held {
             is_held = keep(&endpoint, &lease).await;

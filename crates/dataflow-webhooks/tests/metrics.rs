@@ -224,11 +224,13 @@ mod deliveries {
         let metered = Metered::default();
         let _installed = metered.install();
         let endpoint = endpoint();
+        delivery(&endpoint, BODY);
         endpoint.keys().replace([secret(OTHER), secret(SECRET)]).unwrap();
+        delivery(&endpoint, BODY);
         delivery(&endpoint, BODY);
         let count =
             |key| metered.value(&format!("deliveries_total type=pipeline.run.completed key={key}"));
-        assert_eq!(["previous", "current"].map(count), [1.0, 0.0]);
+        assert_eq!(["previous", "current"].map(count), [2.0, 1.0]);
     }
 
     #[test]
