@@ -9,7 +9,7 @@ use dataflow_webhooks::{Delivery, Endpoint};
 use dataflow_webhooks_tower::{ResponseBody, WebhookBody, WebhookLayer};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use receiver::{Failure, Receiver, http1};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -81,5 +81,7 @@ fn not_allowed(methods: &'static str) -> Answer {
 fn empty(status: StatusCode) -> Answer {
     let mut response = Response::new(Either::Right(Text::default()));
     *response.status_mut() = status;
+    // hyper says so itself, but not in answer to a HEAD.
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
     response
 }

@@ -19,7 +19,7 @@ each_receiver! {
 }
 
 /// Its exit code and the one line it wrote.
-async fn refusal(command: &mut Command) -> (Option<i32>, String) {
+pub(crate) async fn refusal(command: &mut Command) -> (Option<i32>, String) {
     let mut program = Program::start(command);
     let code = program.ended().await.code();
     assert_eq!(program.printed(), [""; 0]);

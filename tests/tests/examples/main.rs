@@ -4,8 +4,10 @@
 mod program;
 mod receivers;
 
+mod answers;
 mod configuration;
 mod events;
 mod quickstart;
 mod rotation;
+mod sources;
 mod stopping;

@@ -8,7 +8,7 @@ use webhook_tests::SECRET;
 use crate::program::path;
 
 /// One of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Receiver(pub(crate) &'static str);
 
 pub(crate) const AXUM: Receiver = Receiver("axum-receiver");

@@ -15,6 +15,7 @@ each_receiver! {
     sigterm_under_traffic_ends_it_within_10_s_with_every_acknowledged_event_printed,
     an_idle_connection_does_not_hold_up_its_end,
     a_delivery_whose_body_is_on_its_way_is_still_handled,
+    handlers_that_still_run_end_before_it_does,
     a_second_signal_ends_it_at_once_when_stdout_takes_no_line,
 }
 
@@ -111,19 +112,45 @@ async fn a_delivery_whose_body_is_on_its_way_is_still_handled(receiver: Receiver
     assert_eq!(program.printed().len(), 1);
 }
 
+/// Handlers that wait for somebody to read their lines: so many that stdout is
+/// full, which takes 64 KiB on Linux.
+const WAITING: usize = 40;
+
+/// Sends the events of handlers that will wait, and waits until all have begun.
+async fn keep_waiting(program: &mut Program, address: SocketAddr) -> Vec<Wire> {
+    let mut wires = Vec::new();
+    for _ in 0..WAITING {
+        let long = format!("pipeline.{}", "x".repeat(4096));
+        let mut wire = Wire::connect(address).await.unwrap();
+        wire.send(&Request::signed(Sample::unknown(&long).body())).await.unwrap();
+        wires.push(wire);
+    }
+    for _ in 0..WAITING {
+        program.logged("unhandled event type").await;
+    }
+    wires
+}
+
+async fn handlers_that_still_run_end_before_it_does(receiver: Receiver) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut program = Program::start_with_stdout(&mut receiver.with_secret(), writer.into());
+    let address = program.address().await;
+    // Nobody waits for their answers.
+    for wire in keep_waiting(&mut program, address).await {
+        wire.reset().unwrap();
+    }
+    program.signal(Signal::TERM);
+    program.logged("waiting for the handlers").await;
+    let lines = tokio::task::spawn_blocking(move || std::io::read_to_string(reader).unwrap());
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    assert_eq!(lines.await.unwrap().lines().count(), WAITING);
+}
+
 async fn a_second_signal_ends_it_at_once_when_stdout_takes_no_line(receiver: Receiver) {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut program = Program::start_with_stdout(&mut receiver.with_secret(), writer.into());
     let address = program.address().await;
-    // Lines that nobody reads, until the pipe is full: 64 KiB on Linux.
-    let mut wires = Vec::new();
-    for _ in 0..40 {
-        let long = format!("pipeline.{}", "x".repeat(4096));
-        let request = Request::signed(Sample::unknown(&long).body());
-        let mut wire = Wire::connect(address).await.unwrap();
-        wire.send(&request).await.unwrap();
-        wires.push(wire);
-    }
+    let mut wires = keep_waiting(&mut program, address).await;
     let late = wires.last_mut().unwrap().answer().await.unwrap();
     assert_eq!(late.status, 503);
     drop(wires);
