@@ -60,8 +60,7 @@ pub(crate) fn record() -> Recording {
 pub(crate) async fn serve(recording: Recording) -> Result<(), Failure> {
     let recording = recording.map_err(Failure::at_run_time)?;
     let bind = receiver::address(BIND, SocketAddr::from(([127, 0, 0, 1], 9000)))?;
-    let cannot =
-        |error| Failure::at_run_time(format!("{BIND}: cannot listen on {bind}: {error}"));
+    let cannot = |error| Failure::at_run_time(format!("{BIND}: cannot listen on {bind}: {error}"));
     let listener = TcpListener::bind(bind).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     info!("metrics on http://{address}/metrics");

@@ -138,8 +138,7 @@ impl Metrics {
             };
             sample.name == name && labels.iter().all(has)
         };
-        let found: Vec<f64> =
-            self.samples.iter().filter(fits).map(|sample| sample.value).collect();
+        let found: Vec<f64> = self.samples.iter().filter(fits).map(|sample| sample.value).collect();
         assert!(!found.is_empty(), "no {name} with {labels:?}");
         found.iter().sum()
     }
