@@ -334,7 +334,8 @@ mod answers {
     fn an_authentic_body_that_is_no_event_is_a_refused_authentic_one() {
         let metered = Metered::default();
         let _installed = metered.install();
-        endpoint().telemetry().rejected(&Rejection::new(RejectionKind::NotAnEvent));
+        let endpoint = endpoint();
+        endpoint.telemetry().rejected(&Rejection::new(RejectionKind::NotAnEvent));
         let expected = [
             ("refused_in_a_row", 1.0),
             ("refused_total", 1.0),
@@ -359,6 +360,17 @@ mod answers {
         assert_eq!(answered(Outcome::Handled, true), (0.0, 2.0));
         assert_eq!(answered(Outcome::Duplicate, true), (0.0, 2.0));
         assert_eq!(answered(Outcome::Late, false), (1.0, 3.0));
+    }
+
+    #[test]
+    fn the_row_of_an_endpoint_goes_with_it() {
+        let metered = Metered::default();
+        let _installed = metered.install();
+        let endpoint = endpoint();
+        endpoint.telemetry().rejected(&Rejection::new(RejectionKind::NotAnEvent));
+        assert_eq!(metered.value("refused_in_a_row"), 1.0);
+        drop(endpoint);
+        assert_eq!(metered.value("refused_in_a_row"), 0.0);
     }
 
     #[test]

@@ -159,12 +159,7 @@ impl Telemetry {
         }
         let (id, event_type) = (shown(delivery.id()), shown(delivery.event_type().as_str()));
         if is_200 {
-            // Taken off what is there: a gauge that was set could be set by two at
-            // once, in the wrong order, and stay wrong.
-            let row = self.in_a_row.swap(0, Relaxed);
-            if row > 0 {
-                self.meters.update(|series| series.refused_in_a_row.decrement(row as f64));
-            }
+            self.end_row();
             log!(debug, %outcome, "answered 200 to {id} ({event_type})");
         } else {
             let in_a_row = self.count_refused();
@@ -357,6 +352,15 @@ impl Telemetry {
         self.in_a_row.fetch_add(1, Relaxed) + 1
     }
 
+    /// Takes the row off what the gauge shows: if it were set, two at once could
+    /// set it in the wrong order, and it would stay wrong.
+    fn end_row(&self) {
+        let row = self.in_a_row.swap(0, Relaxed);
+        if row > 0 {
+            self.meters.update(|series| series.refused_in_a_row.decrement(row as f64));
+        }
+    }
+
     /// May a line of this kind go out? How many were held back before it.
     fn ask_quiet(&self, kind: RejectionKind) -> Option<u64> {
         position(RejectionKind::ALL, &kind).and_then(|index| self.quiet[index].ask())
@@ -368,6 +372,13 @@ impl Telemetry {
             Some(others) => log!(warn, others, "answered {status}: {rejection}"),
             None => log!(debug, "answered {status}: {rejection}"),
         }
+    }
+}
+
+/// Another endpoint of this name may go on, and its row is its own.
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.end_row();
     }
 }
 
