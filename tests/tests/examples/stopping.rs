@@ -133,7 +133,10 @@ async fn keep_waiting(program: &mut Program, address: SocketAddr) -> Vec<Wire> {
 
 async fn handlers_that_still_run_end_before_it_does(receiver: Receiver) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut program = Program::start_with_stdout(&mut receiver.with_secret(), writer.into());
+    let mut program = Program::start_with_stdout(
+        receiver.with_secret().env("RUST_LOG", "info,dataflow_webhooks=debug"),
+        writer.into(),
+    );
     let address = program.address().await;
     // Nobody waits for their answers.
     for wire in keep_waiting(&mut program, address).await {
@@ -144,6 +147,9 @@ async fn handlers_that_still_run_end_before_it_does(receiver: Receiver) {
     let lines = tokio::task::spawn_blocking(move || std::io::read_to_string(reader).unwrap());
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
     assert_eq!(lines.await.unwrap().lines().count(), WAITING);
+    // A line can be written on a thread of its own whose handler is cut off.
+    let log = program.log();
+    assert_eq!(log.matches("ended: Succeeded").count(), WAITING, "{log}");
 }
 
 async fn a_second_signal_ends_it_at_once_when_stdout_takes_no_line(receiver: Receiver) {
