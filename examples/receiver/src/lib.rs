@@ -21,7 +21,7 @@ use tracing::info;
 
 pub use events::process;
 pub use failure::Failure;
-pub use settings::Settings;
+pub use settings::{Settings, address};
 pub use signals::Stop;
 
 /// Where the platform delivers to.

@@ -39,15 +39,22 @@ impl Settings {
             endpoint = endpoint.source(sources);
         }
         let endpoint = endpoint.build().map_err(Failure::in_configuration)?;
-        let bind = bind().map_err(Failure::in_configuration)?;
+        let bind = address(BIND, SocketAddr::from(([127, 0, 0, 1], 3000)))?;
         Ok(Self { endpoint, bind })
     }
 }
 
-fn bind() -> Result<SocketAddr, String> {
-    let Some(bind) = env::var_os(BIND) else { return Ok(([127, 0, 0, 1], 3000).into()) };
+/// Reads an address to listen on from this variable; `default` where it is not set.
+///
+/// # Errors
+///
+/// It is no address with a port. Exit code 2.
+pub fn address(variable: &str, default: SocketAddr) -> Result<SocketAddr, Failure> {
+    let Some(bind) = env::var_os(variable) else { return Ok(default) };
     bind.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-        format!("{BIND} is {bind:?}; it must be an address and a port, such as 127.0.0.1:3000")
+        Failure::in_configuration(format!(
+            "{variable} is {bind:?}; it must be an address and a port, such as {default}"
+        ))
     })
 }
 

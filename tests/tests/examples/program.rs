@@ -16,7 +16,8 @@ use tokio::time::sleep;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The example programs that are tested here.
-const EXAMPLES: [&str; 4] = ["quickstart", "axum-receiver", "actix-receiver", "hyper-receiver"];
+const EXAMPLES: [&str; 5] =
+    ["quickstart", "axum-receiver", "actix-receiver", "hyper-receiver", "observability"];
 
 /// Where the example programs are. `cargo xtask test` has built them and says
 /// so; under a bare `cargo test` they are built here, once.
