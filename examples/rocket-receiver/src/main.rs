@@ -96,7 +96,7 @@ fn log_to_stderr() {
     let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     // Rocket warns of every answer that a catcher gives.
     let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rocket=error"));
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rocket::=error"));
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && !no_colour)

@@ -109,11 +109,11 @@ async fn answer(
 async fn each_event_is_one_line_on_stdout_and_its_duplicate_none() {
     let mut instance = Instance::start(|_| {}).await;
     let body = Sample::of("pipeline.run.completed").id("evt_1").body();
-    for (caller, text) in Caller::ALL.into_iter().zip([None, Some(()), Some(()), Some(())]) {
+    for caller in Caller::ALL {
         let answer = instance.invoke(&caller.event(&Request::signed(body.clone()))).await;
         assert_eq!(answer["statusCode"], 200, "{answer}");
-        let text = text.map_or(Value::Null, |()| json!("already handled\n"));
-        assert_eq!(answer.get("body").unwrap_or(&Value::Null), &text, "{caller:?}: {answer}");
+        let text = if caller == Caller::ALL[0] { "" } else { "already handled\n" };
+        assert_eq!(answer["body"], text, "{caller:?}: {answer}");
     }
     assert_eq!(
         instance.program.killed().await,

@@ -82,10 +82,10 @@ async fn a_signature_of_an_hour_ago_is_refused() {
 async fn a_duplicate_is_200_and_does_not_run_again_from_whichever_caller() {
     let endpoint = endpoint().build().unwrap();
     let body = Sample::of("pipeline.run.completed").body();
-    for (caller, outcome) in Caller::ALL.into_iter().zip([None, Some(()), Some(()), Some(())]) {
+    for caller in Caller::ALL {
         let answer = invoke(&endpoint, &caller.event(&Request::signed(body.clone()))).await;
         assert_eq!(answer.status(), 200, "{caller:?}");
-        let expected = outcome.map(|()| &Outcome::Duplicate);
+        let expected = (caller != Caller::ALL[0]).then_some(&Outcome::Duplicate);
         assert_eq!(answer.extensions().get(), expected, "{caller:?}");
     }
     assert_eq!(endpoint.counts().handlers_succeeded, 1);

@@ -129,7 +129,6 @@ async fn a_refused_sender_that_writes_all_of_its_body_first_sees_the_answer() {
     let address = program.address().await;
     for _ in 0..10 {
         let mut wire = Wire::connect(address).await.unwrap();
-        // No declared length that is within the limit: nothing to be read.
         let request = Request::unsigned(vec![b' '; 8 * LIMIT]);
         wire.write(&request.head_bytes()).await.unwrap();
         sleep(Duration::from_millis(20)).await;
