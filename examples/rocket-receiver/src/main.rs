@@ -10,6 +10,7 @@ mod verified;
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use dataflow_webhooks::{KeyRing, Outcome, Verifier};
 use rocket::config::{Config, Ident, Shutdown};
@@ -42,6 +43,7 @@ async fn run() -> Result<(), Failure> {
     let keys = KeyRing::from_env().map_err(Failure::in_configuration)?;
     let bind = bind_address().map_err(Failure::in_configuration)?;
     let once = Once::default();
+    let stop = stop_requested().map_err(Failure::at_run_time)?;
 
     let rocket = rocket::custom(config(bind))
         .manage(Verifier::new(keys))
@@ -54,8 +56,20 @@ async fn run() -> Result<(), Failure> {
             let bound = SocketAddr::new(config.address, config.port);
             Box::pin(async move { info!("listening on {bound}") })
         }));
-    // Until SIGTERM or Ctrl-C, and then until the open connections have ended.
-    let served = rocket.launch().await;
+    let cannot = |error| Failure::at_run_time(format!("cannot serve on {bind}: {error}"));
+    let rocket = rocket.ignite().await.map_err(cannot)?;
+    let shutdown = rocket.shutdown();
+    let mut serving = pin!(rocket.launch());
+    // Until a signal, and then until the open connections have ended. Rocket is
+    // told by the task that drives it: told from another thread, it may see that
+    // its accept loop has ended first, and then waits for no connection.
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = stop => {
+            shutdown.notify();
+            serving.await
+        }
+    };
     // Handlers run on when their sender has hung up or was told to come again.
     once.drained().await;
     match served {
@@ -63,9 +77,7 @@ async fn run() -> Result<(), Failure> {
         Err(error) if matches!(error.kind(), ErrorKind::Shutdown(..)) => {
             warn!("stopped, with connections still open");
         }
-        Err(error) => {
-            return Err(Failure::at_run_time(format!("cannot listen on {bind}: {error}")));
-        }
+        Err(error) => return Err(cannot(error)),
     }
     Ok(())
 }
@@ -73,7 +85,10 @@ async fn run() -> Result<(), Failure> {
 /// All in one place: no `Rocket.toml`, and no variable of Rocket's own.
 fn config(bind: SocketAddr) -> Config {
     // Every request that has arrived is answered within 4.5 s.
-    let shutdown = Shutdown { grace: 5, mercy: 1, ..Shutdown::default() };
+    let mut shutdown = Shutdown { ctrlc: false, grace: 5, mercy: 1, ..Shutdown::default() };
+    // The signals are listened to here.
+    #[cfg(unix)]
+    shutdown.signals.clear();
     Config {
         address: bind.ip(),
         port: bind.port(),
@@ -82,6 +97,26 @@ fn config(bind: SocketAddr) -> Config {
         shutdown,
         ..Config::release_default()
     }
+}
+
+/// SIGTERM or Ctrl-C, listened to from now on.
+fn stop_requested() -> io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 fn bind_address() -> Result<SocketAddr, String> {
