@@ -1,2 +1,5 @@
 //! What the tests of the stores share: servers that they start themselves on free
 //! loopback ports, and may kill.
+
+pub mod kept;
+pub mod postgres;

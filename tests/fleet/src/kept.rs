@@ -1,0 +1,144 @@
+//! Child processes that never outlive the tests, however those end; free ports; folders.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, mpsc};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+/// A process that is killed when this is dropped, and when the tests' process ends, by whatever
+/// cause.
+#[derive(Debug)]
+pub struct Kept(Child);
+
+type Order = (Command, mpsc::Sender<io::Result<Child>>);
+
+/// The thread that starts all of them. Linux kills them when the *thread* that started them ends,
+/// and a test's thread ends with the test: this one does not.
+static STARTER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
+    let (orders, received) = mpsc::channel::<Order>();
+    thread::spawn(move || {
+        for (mut command, answer) in received {
+            // Whoever asked may be gone, and then the child is killed as it is dropped unkept.
+            let _ = answer.send(command.spawn());
+        }
+    });
+    orders
+});
+
+impl Kept {
+    /// Starts a program. Its output goes to this file.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started; the message has the line that installs it.
+    #[must_use]
+    pub fn start(program: &str, arguments: &[String], log: &Path, debian_package: &str) -> Self {
+        let output = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", program])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stderr(output.try_clone().unwrap())
+            .stdout(output);
+        assert!(
+            is_installed(program),
+            "these tests need {program}: run `apt-get install {debian_package}`"
+        );
+        let (answer, child) = mpsc::channel();
+        STARTER.send((command, answer)).unwrap();
+        match child.recv().unwrap() {
+            Ok(child) => Self(child),
+            Err(error) => panic!("setpriv does not start ({error}): `apt-get install util-linux`"),
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(Some(_)) | Err(_))
+    }
+
+    /// SIGKILL, and the end of it.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// A port of the loopback interface that nobody listens on now.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    listener.local_addr().unwrap().port()
+}
+
+/// A new folder, removed when this is dropped. What a killed test leaves behind is in the system's
+/// temporary folder.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A folder whose name begins like this.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
+        // One of the same name can only be of a process that is gone.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Asks again and again until the answer is yes, for at most so long; says whether it came.
+pub fn within(time: Duration, mut question: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + time;
+    loop {
+        if question() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
