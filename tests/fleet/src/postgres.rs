@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -50,7 +51,28 @@ impl Postgres {
     /// The URL of the database that is there from the start.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        self.url_of("postgres", "postgres")
+    }
+
+    /// The URL of this database, for this user.
+    #[must_use]
+    pub fn url_of(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes a database, and gives its name.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not.
+    #[must_use]
+    pub fn create_database(&self) -> String {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("made_{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let port = self.port.to_string();
+        let mut createdb = Command::new(program("createdb"));
+        run(createdb.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port, &name]));
+        name
     }
 
     /// Its port on 127.0.0.1.
