@@ -2,9 +2,11 @@
 //! loopback ports, and may kill; a proxy that breaks connections; histories of what
 //! happened, and their checker.
 
+pub mod calls;
 pub mod history;
 pub mod kept;
 pub mod platform;
+pub mod postgres;
 pub mod proxy;
 pub mod recording;
 pub mod redis;

@@ -1,0 +1,4 @@
+UPDATE dataflow_webhooks_dedup
+SET state = 0
+WHERE scope = $1 AND event_id = $2
+    AND expires_at > (extract(epoch FROM clock_timestamp()) * 1000)::bigint

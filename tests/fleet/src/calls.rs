@@ -1,0 +1,116 @@
+//! What the tests of the stores in SQL say again and again.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use dataflow_webhooks::dedup::{BoxError, Claim, ClaimOutcome, DedupKey, DedupStore, Held, Terms};
+
+/// Lease 30 s, retention 24 h.
+#[must_use]
+pub fn terms() -> Terms {
+    Terms::default()
+}
+
+/// These terms with a lease of 50 ms.
+#[must_use]
+pub fn short_lease() -> Terms {
+    Terms::new(Duration::from_millis(50), terms().retention())
+}
+
+/// These terms with a retention of 50 ms.
+#[must_use]
+pub fn short_retention() -> Terms {
+    Terms::new(Duration::from_millis(50), Duration::from_millis(50))
+}
+
+/// Waits until a lease or a retention of 50 ms has surely lapsed.
+pub async fn lapse() {
+    tokio::time::sleep(Duration::from_millis(120)).await;
+}
+
+/// The key of the event with this id.
+#[must_use]
+pub fn key(id: &str) -> DedupKey {
+    DedupKey::from_event_id(id)
+}
+
+/// A claim that must be new.
+///
+/// # Panics
+///
+/// When it is not.
+pub async fn new_claim(store: &impl DedupStore, id: &str) -> Claim {
+    new_claim_for(store, id, terms()).await
+}
+
+/// A claim on these terms that must be new.
+///
+/// # Panics
+///
+/// When it is not.
+pub async fn new_claim_for(store: &impl DedupStore, id: &str, terms: Terms) -> Claim {
+    match store.claim(&key(id), terms).await.unwrap() {
+        ClaimOutcome::New(claim) => claim,
+        other => panic!("{id} must be New, was {other:?}"),
+    }
+}
+
+/// What a claim of this event is answered.
+///
+/// # Panics
+///
+/// When it fails.
+pub async fn claimed(store: &impl DedupStore, id: &str) -> ClaimOutcome {
+    store.claim(&key(id), terms()).await.unwrap()
+}
+
+/// Claims the event and commits it.
+///
+/// # Panics
+///
+/// When either is refused.
+pub async fn done(store: &impl DedupStore, id: &str) {
+    let claim = new_claim(store, id).await;
+    assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
+}
+
+/// The store's own error of a call that must fail.
+///
+/// # Panics
+///
+/// When it does not.
+pub fn failure<E: Error + 'static>(answer: Result<impl Debug, BoxError>) -> E {
+    *answer.unwrap_err().downcast().expect("the store's errors are its own")
+}
+
+/// Has `clients` stores claim `each` of `ids` events at once, in an order of each one's own, and
+/// commits what is new; tells how many were. A store is made by `store`.
+///
+/// # Panics
+///
+/// When a call fails, or an event is New twice.
+pub async fn winners<S: DedupStore + 'static>(
+    clients: usize,
+    each: usize,
+    ids: usize,
+    store: impl Fn() -> S,
+) -> usize {
+    let mut tasks = tokio::task::JoinSet::new();
+    for client in 0..clients {
+        let store = store();
+        tasks.spawn(async move {
+            let mut won = Vec::new();
+            for step in 0..each {
+                let id = format!("evt_{}", (client * 37 + step * 7) % ids);
+                if let ClaimOutcome::New(claim) = claimed(&store, &id).await {
+                    assert_eq!(claim.epoch(), 1, "{id} was New twice");
+                    assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
+                    won.push(id);
+                }
+            }
+            won.len()
+        });
+    }
+    tasks.join_all().await.into_iter().sum()
+}

@@ -1,0 +1,52 @@
+//! The store in PostgreSQL holds the contract of all stores, on a real server whose clock is its
+//! own.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use dataflow_webhooks::store_contract_tests;
+use dataflow_webhooks::testing::StoreContract;
+use dataflow_webhooks_sqlx::PostgresStore;
+use webhook_fleet_tests::postgres::Postgres;
+
+static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
+    let server = Postgres::start(&[]);
+    block_on(async {
+        let store = PostgresStore::connect(&server.url(), "contract").await.unwrap();
+        store.migrate().await.unwrap();
+    });
+    server
+});
+
+/// Stores that are empty because each has a scope of its own.
+fn contract() -> StoreContract<impl AsyncFn() -> PostgresStore, impl AsyncFn(Duration)> {
+    static SCOPES: AtomicU32 = AtomicU32::new(0);
+    let url = SERVER.url();
+    let make_store = async move || {
+        let scope = format!("contract-{}", SCOPES.fetch_add(1, Ordering::Relaxed));
+        PostgresStore::connect(&url, &scope).await.unwrap()
+    };
+    StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
+        .tick(Duration::from_millis(300))
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+store_contract_tests!(block_on, contract());
+
+/// Many seeds side by side: each sleeps most of the time.
+#[test]
+fn random_operations_agree_with_the_model() {
+    // The server is started outside of this test's runtime.
+    let _server = SERVER.port();
+    block_on(async {
+        let local = tokio::task::LocalSet::new();
+        for seed in 1..=6 {
+            local.spawn_local(async move { contract().random_ops(seed, 100).await });
+        }
+        local.await;
+    });
+}
