@@ -4,10 +4,13 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+use webhook_tests::Chance;
 
 /// A process that is killed when this is dropped, and when the tests' process ends, by whatever
 /// cause.
@@ -68,6 +71,38 @@ impl Kept {
         matches!(self.0.try_wait(), Ok(Some(_)) | Err(_))
     }
 
+    /// SIGSTOP: it is there, and does nothing.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM. It may take its time.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} is not sent: {error}"));
+    }
+
     /// SIGKILL, and the end of it.
     pub fn kill(&mut self) {
         // It may have ended by itself.
@@ -88,10 +123,25 @@ fn is_installed(program: &str) -> bool {
 }
 
 /// A port of the loopback interface that nobody listens on now.
+///
+/// It lies below those that the system gives to outgoing connections: one of these could take it
+/// while its server is down, and the server could not come back.
+///
+/// # Panics
+///
+/// When all that were tried are taken.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().unwrap().port()
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end = range.split_whitespace().next().and_then(|first| first.parse().ok());
+    let end: u16 = end.filter(|&first| first > 20_000).unwrap_or(32_768);
+    let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+    let mut chance = Chance::from_seed(u64::from(std::process::id()) << 32 | asked);
+    let mut ports = (0..1_000).map(|_| 10_000 + chance.below(usize::from(end) - 10_000));
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = ports.find_map(|port| u16::try_from(port).ok().filter(is_free));
+    port.expect("a free port")
 }
 
 /// A new folder, removed when this is dropped. What a killed test leaves behind is in the system's

@@ -3,6 +3,8 @@
 //! happened, and their checker.
 
 pub mod calls;
+pub mod faults;
+pub mod fleet;
 pub mod history;
 pub mod kept;
 pub mod platform;
@@ -11,3 +13,5 @@ pub mod proxy;
 pub mod recording;
 pub mod redis;
 pub mod redis_calls;
+pub mod report;
+pub mod trial;

@@ -8,6 +8,10 @@ use dataflow_webhooks::{Claim, DedupKey, DedupStore, Terms};
 
 use crate::history::{Recorder, What, now};
 
+/// Stores count in milliseconds, and round when a claim is made and when another one is
+/// asked for.
+const ROUNDING: Duration = Duration::from_millis(2);
+
 /// Writes the answers of a store into a history, and makes its leases shorter: the
 /// shortest that an endpoint takes is too long for a run in less time.
 #[derive(Debug, Clone)]
@@ -27,8 +31,9 @@ impl<S> RecordingStore<S> {
         Terms::new(self.lease, terms.retention())
     }
 
+    /// The lease that the history may count on, in nanoseconds.
     fn lease(&self) -> u64 {
-        u64::try_from(self.lease.as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(self.lease.saturating_sub(ROUNDING).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

@@ -123,7 +123,7 @@ impl Redis {
     ///
     /// When it was killed.
     pub fn pause(&self) {
-        self.signal("STOP");
+        self.process.as_ref().expect("it runs").pause();
     }
 
     /// SIGCONT.
@@ -132,12 +132,7 @@ impl Redis {
     ///
     /// When it was killed.
     pub fn resume(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} is not sent");
+        self.process.as_ref().expect("it runs").resume();
     }
 
     /// Starts it again, on the same port and with the same data, and waits until it answers.

@@ -74,6 +74,23 @@ pub enum Violation {
     },
 }
 
+impl Violation {
+    /// The event whose promise was broken.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::AnsweredBeforeDone { id, .. }
+            | Self::CommittedBeforeDone { id, .. }
+            | Self::CommittedTwice { id, .. }
+            | Self::TwoLiveLeases { id, .. }
+            | Self::EpochNotRising { id, .. }
+            | Self::UnexplainedRun { id, .. }
+            | Self::RunWithoutClaim { id, .. }
+            | Self::NeverAnswered200 { id } => id,
+        }
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
@@ -92,14 +109,11 @@ pub fn check(records: &[Record]) -> Vec<Violation> {
             What::Fault { of, since, .. } => {
                 faults.push(Fault { of: *of, since: *since, until: record.at });
             }
-            What::Sent { id, .. }
-            | What::Answered { id, .. }
-            | What::Claimed { id, .. }
-            | What::Renewed { id, .. }
-            | What::RunBegan { id, .. }
-            | What::RunEnded { id, .. }
-            | What::Releasing { id, .. }
-            | What::Committed { id, .. } => events.entry(id).or_default().add(record),
+            what => {
+                if let Some(id) = what.id() {
+                    events.entry(id).or_default().add(record);
+                }
+            }
         }
     }
     let mut found = Vec::new();

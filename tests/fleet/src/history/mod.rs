@@ -6,16 +6,20 @@
 //! the machine's monotonic clock.
 
 mod check;
+mod story;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 pub use check::{Violation, check};
+pub use story::told;
 
 /// Nanoseconds on the machine's monotonic clock, the same for all processes.
 #[must_use]
@@ -123,6 +127,24 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The event that it happened to; none for a fault.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Sent { id, .. }
+            | Self::Answered { id, .. }
+            | Self::Claimed { id, .. }
+            | Self::Renewed { id, .. }
+            | Self::RunBegan { id, .. }
+            | Self::RunEnded { id, .. }
+            | Self::Releasing { id, .. }
+            | Self::Committed { id, .. } => Some(id),
+            Self::Fault { .. } => None,
+        }
+    }
+}
+
 /// Writes a party's records into its file, each with one call of the kernel, so that
 /// a killed process has written down all that it has told.
 #[derive(Debug)]
@@ -150,6 +172,27 @@ impl Recorder {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         file.write_all(&line).expect("a history that can be written");
     }
+}
+
+/// How long a sleep may take beyond its time before the process counts as stalled.
+const STALLED: Duration = Duration::from_millis(500);
+
+/// From now on, writes down as a fault when the machine has left this process without a
+/// processor for so long that a lease may lapse: nobody's doing, and it explains as much
+/// as a process that was stopped. `of` is the process that it concerns; none where the
+/// way to the store leads through this one.
+pub fn watch_for_stalls(history: Arc<Recorder>, of: Option<u32>) {
+    const PAUSE: Duration = Duration::from_millis(50);
+    thread::spawn(move || {
+        loop {
+            let since = now();
+            thread::sleep(PAUSE);
+            let slept = Duration::from_nanos(now().saturating_sub(since));
+            if slept > PAUSE + STALLED {
+                history.record(What::Fault { kind: "stalled".into(), of, since });
+            }
+        }
+    });
 }
 
 /// Reads the histories of all parties, in order of time.

@@ -1,0 +1,146 @@
+//! A run with faults from its beginning to its end: three receivers that share a store, a
+//! sender that keeps the platform's rules, and whatever breaks meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinSet, spawn_blocking};
+use webhook_tests::{Chance, allow_open_files};
+
+use crate::faults::{Server, break_receiver, break_store, plan_for_receiver, plan_for_store};
+use crate::fleet::{Member, Setup};
+use crate::history::{Recorder, now, read, watch_for_stalls};
+use crate::kept::Folder;
+use crate::platform::Platform;
+use crate::proxy::Proxy;
+use crate::report::Report;
+
+const RECEIVERS: usize = 3;
+
+/// The variable that asks for another number of events than 10 000.
+const EVENTS: &str = "WEBHOOK_TESTS_EVENTS";
+
+/// The shortest minute: the retries of an event then end 22 s after its first attempt,
+/// and there is a lease between the fourth and the fifth.
+const MINUTE: Duration = Duration::from_millis(50);
+
+/// How many minutes pass from the first attempt to the last ("Error Handling").
+const MINUTES: u32 = 1 + 5 + 15 + 60 + 360;
+
+/// What a run is made of.
+#[allow(missing_debug_implementations, reason = "a server need not have one")]
+pub struct Trial {
+    program: String,
+    store: String,
+    events_per_second: u32,
+    way: Option<(Proxy, Box<dyn Server>)>,
+}
+
+impl Trial {
+    /// Receivers of this program (`env!("CARGO_BIN_EXE_fleet-receiver")`) with the store of
+    /// this URL.
+    #[must_use]
+    pub fn new(program: &str, store: &str) -> Self {
+        let (program, store) = (program.to_owned(), store.to_owned());
+        Self { program, store, events_per_second: 500, way: None }
+    }
+
+    /// The store is this server, and the URL leads to it through this proxy: both are
+    /// broken now and then.
+    #[must_use]
+    pub fn through(mut self, proxy: Proxy, server: impl Server + 'static) -> Self {
+        self.way = Some((proxy, Box::new(server)));
+        self
+    }
+
+    /// So many events a second are sent. Unless told, 500: five times as many as the
+    /// platform sends at most ("Rate Limits").
+    #[must_use]
+    pub fn events_per_second(mut self, events: u32) -> Self {
+        self.events_per_second = events;
+        self
+    }
+
+    /// Sends 10 000 events, or as many as `WEBHOOK_TESTS_EVENTS` says, and breaks things
+    /// for as long as that takes. The last retry of each event comes after the last fault:
+    /// it is six hours away in life, and then whatever was broken is whole again.
+    ///
+    /// The seed, printed first, decides what is sent to whom, what is broken when, and what
+    /// each run of a handler does. It does not decide how the threads of seven processes
+    /// take turns: a failure may need several runs with its seed to come again.
+    ///
+    /// # Panics
+    ///
+    /// When a receiver or a server does not start or stop.
+    pub async fn run(self) -> Report {
+        let seed = Chance::seed_of_this_run();
+        let mut chance = Chance::from_seed(seed);
+        let events = std::env::var(EVENTS).ok().and_then(|events| events.parse().ok());
+        let events: u32 = events.unwrap_or(10_000);
+        allow_open_files(8_192);
+
+        let folder = Arc::new(Folder::new("fleet"));
+        let file = folder.path().join("sender.history");
+        let history = Arc::new(Recorder::open(&file).expect("a history"));
+        watch_for_stalls(history.clone(), None);
+        let sending = Duration::from_secs(1) * events / self.events_per_second;
+        let setup = Arc::new(Setup {
+            program: self.program,
+            store: self.store,
+            seed,
+            calm_at: now() + u64::try_from(sending.as_nanos()).unwrap_or(u64::MAX),
+            answer_within: Duration::from_millis(500),
+            anyway: false,
+        });
+        let members: Vec<_> = (0..RECEIVERS).map(|_| Member::start(&setup, &folder)).collect();
+        let platform = Platform {
+            receivers: members.iter().map(Member::address).collect(),
+            events: events as usize,
+            events_per_second: self.events_per_second,
+            minute: MINUTE.max(sending * 11 / 10 / MINUTES),
+            patience: Duration::from_millis(700),
+            double_one_in: 10,
+            seed,
+        };
+
+        let end = Instant::now() + sending;
+        let pauses_all = self.way.is_none();
+        let mut breaking = JoinSet::new();
+        for mut member in members {
+            let plan = plan_for_receiver(&mut chance, sending);
+            let history = history.clone();
+            breaking.spawn_blocking(move || {
+                break_receiver(&plan, end, &mut member, &history, pauses_all);
+                member
+            });
+        }
+        let way = self.way.map(|(proxy, mut server)| {
+            let plan = plan_for_store(&mut chance, sending);
+            let history = history.clone();
+            spawn_blocking(move || {
+                break_store(&plan, end, &proxy, &mut *server, &history);
+                (proxy, server)
+            })
+        });
+        platform.run(history).await;
+        let members = breaking.join_all().await;
+        // They are needed until the receivers have drained.
+        let _way = match way {
+            Some(way) => Some(way.await.expect("the store's faults end")),
+            None => None,
+        };
+
+        let stopped = spawn_blocking(move || {
+            let mut histories = vec![file];
+            for mut member in members {
+                member.stop();
+                histories.extend_from_slice(member.histories());
+            }
+            histories
+        });
+        let histories = stopped.await.expect("receivers that drain");
+        let report = Report::of(read(histories).expect("histories"));
+        eprintln!("{report}");
+        report
+    }
+}
