@@ -157,9 +157,25 @@ impl Folder {
     /// When it cannot be made.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        Self::inside(&std::env::temp_dir(), name)
+    }
+
+    /// A folder in memory, where the system has such: for what is written so often that the disk
+    /// would set the pace. What was written survives the writer there as well.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[must_use]
+    pub fn in_memory(name: &str) -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::inside(memory, name) } else { Self::new(name) }
+    }
+
+    fn inside(parent: &Path, name: &str) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
+        let path = parent.join(format!("{name}-{}-{number}", std::process::id()));
         // One of the same name can only be of a process that is gone.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
