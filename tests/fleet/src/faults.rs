@@ -78,8 +78,8 @@ pub fn plan_for_store(chance: &mut Chance, time: Duration) -> Plan<OnStore> {
     while planned < time {
         let pause = between(chance, 800, 2_200);
         let spell = between(chance, 20, 400);
-        let fault = match (plan.len() % 5, chance.below(5)) {
-            (2, _) => OnStore::Killed(spell),
+        let fault = match (plan.len() % 4, chance.below(5)) {
+            (1, _) => OnStore::Killed(spell),
             (_, 0) => OnStore::Way(Mode::Drop, spell),
             (_, 1) => OnStore::Way(Mode::Hold, spell),
             (_, 2) => OnStore::Way(Mode::Delay(between(chance, 5, 150)), spell),
@@ -92,20 +92,20 @@ pub fn plan_for_store(chance: &mut Chance, time: Duration) -> Plan<OnStore> {
     plan
 }
 
-/// A plan for one receiver that takes about so long.
+/// A plan for one receiver that takes about so long, with pauses or without.
 #[must_use]
-pub fn plan_for_receiver(chance: &mut Chance, time: Duration) -> Plan<OnReceiver> {
+pub fn plan_for_receiver(chance: &mut Chance, time: Duration, may_pause: bool) -> Plan<OnReceiver> {
     let mut plan = Vec::new();
     let mut planned = Duration::ZERO;
     while planned < time {
         let pause = between(chance, 500, 3_000);
         let (fault, takes) = match (plan.len(), chance.below(10)) {
-            // Each of them at least once.
-            (0, _) | (_, 0..6) => {
+            // A kill at least, and a pause.
+            (0, _) | (2.., 0..6) => {
                 let down = between(chance, 20, 400);
                 (OnReceiver::Killed(down), down)
             }
-            (1, _) | (_, 6..8) => {
+            (1, _) | (_, 6..8) if may_pause => {
                 let time = LEASE + between(chance, 200, 1_500);
                 (OnReceiver::Paused(time), time)
             }

@@ -5,6 +5,7 @@
 //! again 1, 5, 15, 60 and 360 minutes later. "Idempotency": an event may come several
 //! times in any case.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use dataflow_webhooks::testing::Sample;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use webhook_tests::{Chance, Request};
+use webhook_tests::{Chance, Request, Wire};
 
 use crate::history::{Recorder, What};
 
@@ -23,7 +24,8 @@ const PAUSES: [u64; 5] = [1, 5, 15, 60, 360];
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_structs, reason = "tests set it up")]
 pub struct Platform {
-    /// The receivers, as behind a load balancer: each attempt goes to any of them.
+    /// The receivers, as behind a load balancer: each attempt goes to any of them that
+    /// takes its connection.
     pub receivers: Vec<SocketAddr>,
     /// How many events.
     pub events: usize,
@@ -72,11 +74,11 @@ impl Platform {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let first = self.attempt(&id, attempt, &body, *chance.one_of(&self.receivers), history);
+            let first = self.attempt(&id, attempt, &body, self.order(&mut chance), history);
             let is_done = if chance.below(self.double_one_in) == 0 {
                 attempt += 1;
-                let to = *chance.one_of(&self.receivers);
-                let second = self.attempt(&id, attempt, &body, to, history);
+                let order = self.order(&mut chance);
+                let second = self.attempt(&id, attempt, &body, order, history);
                 let (first, second) = tokio::join!(first, second);
                 first && second
             } else {
@@ -90,20 +92,42 @@ impl Platform {
         }
     }
 
+    /// The receivers in the order in which one of them is looked for.
+    fn order(&self, chance: &mut Chance) -> Vec<SocketAddr> {
+        let mut order = self.receivers.clone();
+        chance.shuffle(&mut order);
+        order
+    }
+
     /// Whether it was answered 200.
     async fn attempt(
         &self,
         id: &str,
         attempt: u32,
         body: &[u8],
-        to: SocketAddr,
+        order: Vec<SocketAddr>,
         history: &Recorder,
     ) -> bool {
         history.record(What::Sent { id: id.into(), attempt });
-        let sent = Request::signed(body.to_vec());
-        let answer = timeout(self.patience, sent.send(to)).await;
+        let answer = timeout(self.patience, async {
+            let mut wire = connect(&order).await?;
+            wire.send(&Request::signed(body.to_vec())).await?;
+            wire.answer().await
+        })
+        .await;
         let status = answer.ok().and_then(Result::ok).map(|answer| answer.status);
         history.record(What::Answered { id: id.into(), attempt, status });
         status == Some(200)
     }
+}
+
+async fn connect(order: &[SocketAddr]) -> io::Result<Wire> {
+    let mut failure = io::ErrorKind::NotFound.into();
+    for address in order {
+        match Wire::connect(*address).await {
+            Ok(wire) => return Ok(wire),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
