@@ -1,0 +1,87 @@
+//! actix-web under its own server, one worker, on threads of its own.
+
+use std::net::SocketAddr;
+
+use actix_web::dev::ServerHandle;
+use actix_web::error::{self, InternalError};
+use actix_web::http::StatusCode;
+use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::rt::System;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use bytes::Bytes;
+use dataflow_webhooks_actix::{WebhookDelivery, WebhookMiddleware};
+use tokio::sync::oneshot;
+
+use super::{PATH, log_answer};
+use crate::scene::{Failed, Says, Served};
+
+/// A server that is up until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl Running {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It is told when the future is made.
+        drop(self.handle.stop(false));
+    }
+}
+
+pub(super) async fn serve(served: &Served) -> Running {
+    let served = served.clone();
+    let (up, is_up) = oneshot::channel();
+    std::thread::spawn(move || {
+        System::new().block_on(async move {
+            let server = HttpServer::new(move || {
+                let handler = served.handler.clone();
+                let handle = move |WebhookDelivery(delivery): WebhookDelivery, body: Bytes| {
+                    let handler = handler.clone();
+                    async move { handler.run(delivery, body).await.map(answer).map_err(error) }
+                };
+                let layer = |endpoint: &Option<_>| {
+                    let middleware = endpoint.clone().unwrap_or_else(|| served.endpoint.clone());
+                    Condition::new(endpoint.is_some(), WebhookMiddleware::new(middleware))
+                };
+                let resource = web::resource(PATH).wrap(layer(&served.inner)).to(handle);
+                App::new().service(resource).wrap(layer(&served.outer)).wrap(from_fn(
+                    async |request, next: Next<_>| {
+                        let answer = next.call(request).await?;
+                        log_answer!(answer.headers(), answer.response().extensions());
+                        Ok(answer)
+                    },
+                ))
+            });
+            let server = server.workers(1).disable_signals().bind_auto_h2c("127.0.0.1:0");
+            let server = server.expect("a free port");
+            let address = server.addrs()[0];
+            let server = server.run();
+            let _ = up.send(Running { address, handle: server.handle() });
+            server.await.expect("a server");
+        });
+    });
+    is_up.await.expect("a server")
+}
+
+fn answer(says: Says) -> HttpResponse {
+    let mut answer = HttpResponse::build(status(says.status));
+    for header in says.headers {
+        answer.append_header(header);
+    }
+    answer.body(says.body)
+}
+
+fn error(_: Failed) -> error::Error {
+    InternalError::new(Failed::TEXT, status(Failed::STATUS)).into()
+}
+
+fn status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("a status")
+}

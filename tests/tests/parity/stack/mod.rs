@@ -1,0 +1,67 @@
+//! The stacks: how each serves a scene.
+
+mod actix;
+mod axum;
+mod tower;
+
+use std::net::SocketAddr;
+
+use webhook_tests::Receiver;
+
+use crate::scene::Served;
+
+pub(crate) const PATH: &str = "/webhooks/dataflow";
+
+/// A server and the adapter that fits it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Stack {
+    /// The tower crate alone, under plain hyper.
+    Tower,
+    /// axum, under the same hyper.
+    Axum,
+    /// actix-web, under its own server.
+    Actix,
+}
+
+impl Stack {
+    pub(crate) const ALL: [Self; 3] = [Self::Tower, Self::Axum, Self::Actix];
+
+    /// Serves this until the server is dropped.
+    pub(crate) async fn serve(self, served: &Served) -> Server {
+        match self {
+            Self::Tower => Server::Hyper(tower::serve(served).await),
+            Self::Axum => Server::Hyper(axum::serve(served).await),
+            Self::Actix => Server::Actix(actix::serve(served).await),
+        }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) enum Server {
+    Hyper(Receiver),
+    Actix(actix::Running),
+}
+
+impl Server {
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self {
+            Self::Hyper(receiver) => receiver.address(),
+            Self::Actix(running) => running.address(),
+        }
+    }
+}
+
+/// What an application may well do with an answer on its way out: log it, and why
+/// it was a refusal.
+macro_rules! log_answer {
+    ($response:expr, $extensions:expr) => {{
+        let extensions = $extensions;
+        let refused = extensions.get::<dataflow_webhooks::Rejection>();
+        let outcome = extensions.get::<dataflow_webhooks::Outcome>();
+        let source = refused.and_then(|it| it.source()).map(|it| format!("{it:?} {it}"));
+        let words = refused.map(ToString::to_string);
+        tracing::trace!("answered {:?}: {outcome:?} {refused:?} {words:?} {source:?}", $response);
+    }};
+}
+use log_answer;
