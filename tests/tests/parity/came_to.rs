@@ -274,6 +274,20 @@ pub(crate) fn counted(counts: &Counts) -> BTreeMap<&'static str, u64> {
 }
 
 impl CameTo {
+    /// A sender that is gone was answered, for the server does not tell.
+    pub(crate) fn handled_instead_of_hung_up(&mut self) {
+        for count in ["hung_up", "authentic_refused", "authentic_refused_in_a_row"] {
+            self.counts.remove(count);
+        }
+        self.counts.insert("handled", 1);
+    }
+
+    /// Such a sender was answered that it is late.
+    pub(crate) fn late_instead_of_hung_up(&mut self) {
+        self.counts.remove("hung_up");
+        self.counts.insert("late", 1);
+    }
+
     /// Each field that is not as it must be, in words.
     pub(crate) fn differences(&self, expected: &Self) -> Vec<String> {
         fn differ<T: Debug + PartialEq>(what: &str, got: &T, expected: &T) -> Option<String> {

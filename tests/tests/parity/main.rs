@@ -16,7 +16,25 @@ mod table;
 
 mod answers;
 mod dedup;
+mod drain;
+mod hang_up;
+mod header;
+mod http2;
+mod paths;
 mod refusals;
+mod sources;
+mod wire;
 
 /// Every row there is.
-const ROWS: &[&[table::Named]] = &[answers::ROWS, dedup::ROWS, refusals::ROWS];
+const ROWS: &[&[table::Named]] = &[
+    answers::ROWS,
+    dedup::ROWS,
+    drain::ROWS,
+    hang_up::ROWS,
+    header::ROWS,
+    http2::ROWS,
+    paths::ROWS,
+    refusals::ROWS,
+    sources::ROWS,
+    wire::ROWS,
+];

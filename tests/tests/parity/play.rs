@@ -13,7 +13,7 @@ use webhook_tests::{Answer, Http2, Request, WatchedStore, Wire, delivery, eventu
 
 use crate::came_to::{CameTo, Claim, Connection, ID, Said, counted};
 use crate::scene::{Handler, Served};
-use crate::stack::Server;
+use crate::stack::{Gone, Server, Stack};
 
 /// How long an answer, a count or the end of a connection is waited for that must
 /// come, but not at once.
@@ -28,6 +28,7 @@ enum Line {
 
 /// A receiver, and a sender with connections to it.
 pub(crate) struct Play {
+    stack: Stack,
     pub(crate) endpoint: Endpoint,
     pub(crate) store: WatchedStore,
     handler: Handler,
@@ -42,8 +43,9 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    pub(crate) fn new(served: Served, server: Server) -> Self {
+    pub(crate) fn new(stack: Stack, served: Served, server: Server) -> Self {
         Self {
+            stack,
             endpoint: served.endpoint,
             store: served.store,
             handler: served.handler,
@@ -130,6 +132,11 @@ impl Play {
         self.answers.push(answer.map_or_else(|_| Said::new(0, ""), Said::from));
     }
 
+    /// Is the last answer a `100 Continue`?
+    pub(crate) fn was_told_to_go_on(&self) -> bool {
+        self.answers.last().is_some_and(|answer| answer.status == 100)
+    }
+
     /// Sends a request and reads its answer.
     pub(crate) async fn ask(&mut self, request: &Request) {
         if let Line::Http2(http2) = self.line().await {
@@ -167,6 +174,21 @@ impl Play {
         }
     }
 
+    /// Leaves a handler that runs, and waits until the layer has heard of it,
+    /// where the server tells it.
+    pub(crate) async fn leave(&mut self, gone: Gone) {
+        match gone {
+            Gone::Half => self.finish().await,
+            Gone::Closed => self.close().await,
+            Gone::Reset => self.reset().await,
+            // The row has dropped what it had of the stream.
+            Gone::Stream => {}
+        }
+        if self.stack.tells(gone) {
+            self.counted("hung_up", 1).await;
+        }
+    }
+
     /// Waits until the handler has begun so often.
     pub(crate) async fn begun(&self, times: usize) {
         eventually("the handler begins", || self.handler.runs.all().0 == times).await;
@@ -184,6 +206,16 @@ impl Play {
             (counts.running, counts.pending_commits) == (0, 0)
         })
         .await;
+    }
+
+    /// Waits until an answer to a sender that is gone like this would be late, or
+    /// has been.
+    pub(crate) async fn it_is_late(&self, gone: Gone) {
+        if self.stack.tells(gone) {
+            sleep(self.endpoint.limits().answer_within()).await;
+        } else {
+            self.counted("late", 1).await;
+        }
     }
 
     /// Waits until this count is there.

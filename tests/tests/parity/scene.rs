@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dataflow_webhooks::{Delivery, Endpoint, EndpointBuilder};
+use dataflow_webhooks::{Delivery, Endpoint, EndpointBuilder, KeyRing};
 use tokio::sync::Semaphore;
 use webhook_tests::{Runs, WatchedStore, endpoint};
 
@@ -151,6 +151,11 @@ impl Scene {
     pub(crate) fn with(mut self, set: impl FnOnce(EndpointBuilder) -> EndpointBuilder) -> Self {
         self.builder = set(self.builder);
         self
+    }
+
+    /// With these keys, and every other setting its default.
+    pub(crate) fn keys(self, keys: KeyRing) -> Self {
+        self.with(|_| Endpoint::builder(keys))
     }
 
     /// Body and answer are due soon.

@@ -150,7 +150,7 @@ fn play(name: &str, row: fn() -> Row, stack: Stack) -> Played {
             let (expected, whys) = expected.on(stack);
             let served = scene.build();
             let server = stack.serve(&served).await;
-            let play = script(Play::new(served.clone(), server)).await;
+            let play = script(Play::new(stack, served.clone(), server)).await;
             let (came_to, bodies) = play.came_to(&expected).await;
             played.bodies = bodies;
             played.printed = format!("{served:?} {:?} {came_to:?}", served.endpoint.counts());

@@ -26,6 +26,16 @@ pub(crate) enum Stack {
 impl Stack {
     pub(crate) const ALL: [Self; 3] = [Self::Tower, Self::Axum, Self::Actix];
 
+    /// Does the server drop a request whose sender is gone like this, so that the
+    /// layer hears of it? Otherwise the handler is answered for, whether anybody
+    /// reads it or not.
+    pub(crate) fn tells(self, gone: Gone) -> bool {
+        match self {
+            Self::Tower | Self::Axum => true,
+            Self::Actix => gone == Gone::Reset,
+        }
+    }
+
     /// Serves this until the server is dropped.
     pub(crate) async fn serve(self, served: &Served) -> Server {
         match self {
@@ -34,6 +44,19 @@ impl Stack {
             Self::Actix => Server::Actix(actix::serve(served).await),
         }
     }
+}
+
+/// How a sender is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// It has closed its half of the connection: FIN. It may still read.
+    Half,
+    /// It has closed the connection: FIN as well.
+    Closed,
+    /// It has reset the connection: RST.
+    Reset,
+    /// Over HTTP/2, it has reset the stream.
+    Stream,
 }
 
 /// A running server.
