@@ -148,6 +148,7 @@ pub(crate) fn refusal(kind: RejectionKind) -> Said {
 pub(crate) struct Expected {
     came_to: CameTo,
     differing: Vec<Difference>,
+    uncounted: Option<&'static str>,
 }
 
 /// On which stack it is different, why, and how.
@@ -162,7 +163,7 @@ pub(crate) fn handled() -> Expected {
         claims: [(ID.to_owned(), Claim::Done)].into(),
         counts: [("authentic", 1), ("handled", 1), ("handlers_succeeded", 1)].into(),
     };
-    Expected { came_to, differing: Vec::new() }
+    Expected { came_to, differing: Vec::new(), uncounted: None }
 }
 
 /// One delivery that ran nothing and that the store heard nothing of.
@@ -205,6 +206,12 @@ impl Expected {
         self
     }
 
+    /// This count depends on the clock, and is left out.
+    pub(crate) fn uncounted(mut self, count: &'static str) -> Self {
+        self.uncounted = Some(count);
+        self
+    }
+
     /// The last answer announces the end of the connection, and it ends.
     pub(crate) fn ends(mut self) -> Self {
         self.came_to.connection = Connection::Ends;
@@ -227,13 +234,31 @@ impl Expected {
     }
 
     /// What must come of it on this stack, and why that is a thing of its own.
-    pub(crate) fn on(&self, stack: Stack) -> (CameTo, Vec<&'static str>) {
-        let (mut came_to, mut whys) = (self.came_to.clone(), Vec::new());
-        for (_, why, how) in self.differing.iter().filter(|differing| differing.0 == stack) {
+    pub(crate) fn on(self, stack: Stack) -> Must {
+        let Self { mut came_to, differing, uncounted } = self;
+        let mut whys = Vec::new();
+        for (_, why, how) in differing.iter().filter(|differing| differing.0 == stack) {
             how(&mut came_to);
             whys.push(*why);
         }
-        (came_to, whys)
+        Must { came_to, whys, uncounted }
+    }
+}
+
+/// What must come of a row on one stack.
+pub(crate) struct Must {
+    pub(crate) came_to: CameTo,
+    /// Why it is different there.
+    pub(crate) whys: Vec<&'static str>,
+    uncounted: Option<&'static str>,
+}
+
+impl Must {
+    /// The counts that are compared.
+    pub(crate) fn counts(&self, counts: &Counts) -> BTreeMap<&'static str, u64> {
+        let mut counted = counted(counts);
+        counted.retain(|count, _| Some(*count) != self.uncounted);
+        counted
     }
 }
 

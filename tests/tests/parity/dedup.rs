@@ -15,6 +15,7 @@ rows![
     a_waiting_duplicate_is_answered_200_when_the_first_is_done,
     a_waiting_duplicate_runs_when_the_first_has_failed,
     a_commit_that_fails_is_answered_200_and_made_in_the_background,
+    an_event_whose_commit_fails_is_in_flight_until_the_store_is_back,
     a_commit_that_does_not_come_back_is_answered_200_at_the_deadline,
     a_release_that_fails_is_made_in_the_background_and_the_retry_runs,
     a_claim_that_fails_is_answered_503_and_nothing_runs,
@@ -105,6 +106,34 @@ fn a_commit_that_fails_is_answered_200_and_made_in_the_background() -> Row {
             ("handlers_succeeded", 1),
             ("store_errors_commit", 2),
         ]))
+}
+
+fn an_event_whose_commit_fails_is_in_flight_until_the_store_is_back() -> Row {
+    plain()
+        .quick()
+        .play(async |play| {
+            play.store.fail(StoreOperation::Commit, usize::MAX);
+            play.ask(&event_1()).await;
+            // Nobody else may run it meanwhile, and nobody is told that it is done.
+            play.ask(&event_1()).await;
+            play.counted("pending_commits", 1).await;
+            play.store.fail(StoreOperation::Commit, 0);
+            play.settled().await;
+            play.ask(&event_1()).await;
+        })
+        .comes_to(
+            handled()
+                .answers([Said::new(200, ""), try_again(), already()])
+                .counts(&[
+                    ("authentic", 3),
+                    ("authentic_refused", 1),
+                    ("duplicate", 1),
+                    ("handled", 1),
+                    ("handlers_succeeded", 1),
+                    ("in_flight", 1),
+                ])
+                .uncounted("store_errors_commit"),
+        )
 }
 
 fn a_commit_that_does_not_come_back_is_answered_200_at_the_deadline() -> Row {

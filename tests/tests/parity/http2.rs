@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use dataflow_webhooks::{RejectionKind, SIGNATURE_HEADER};
+use tokio::task::JoinSet;
 use webhook_tests::{Request, delivery, event};
 
 use crate::came_to::{
@@ -19,6 +20,7 @@ rows![
     over_http_2_a_delivery_passes_and_its_duplicate_does_not_run,
     over_http_2_each_refusal_leaves_the_connection_to_the_next,
     over_http_2_a_body_that_is_not_complete_in_time_ends_its_stream_alone,
+    over_http_2_streams_beside_each_other_are_told_apart,
     over_http_2_a_body_without_a_declared_length_passes,
     over_http_2_a_late_handler_is_answered_503_and_the_retry_does_not_run,
     over_http_2_a_panic_ends_its_stream_alone,
@@ -88,6 +90,39 @@ fn over_http_2_a_body_that_is_not_complete_in_time_ends_its_stream_alone() -> Ro
             play.note(answer.map_err(io::Error::other));
         })
         .comes_to(refused(RejectionKind::BodyTimeout))
+}
+
+fn over_http_2_streams_beside_each_other_are_told_apart() -> Row {
+    // Two streams for each event, one of ten with another body than was signed.
+    let requests: Vec<_> = (0..100)
+        .map(|number| {
+            let mut request = delivery(&format!("evt_{}", number / 2));
+            if number % 10 == 9 {
+                request.body = event("evt_tampered");
+            }
+            request
+        })
+        .collect();
+    let answers = [vec![ok(); 50], vec![already(); 40], vec![refusal(RejectionKind::NoMatch); 10]];
+    plain()
+        .play(async move |play| {
+            let streams = play.http2().await.streams().await;
+            let mut answering = JoinSet::new();
+            for request in &requests {
+                answering.spawn(streams.send(request));
+            }
+            for answer in answering.join_all().await {
+                play.note(answer.map_err(io::Error::other));
+            }
+            play.sort_answers();
+        })
+        .comes_to(handled().answers(answers.concat()).runs(50, 50).counts(&[
+            ("authentic", 90),
+            ("duplicate", 40),
+            ("handled", 50),
+            ("handlers_succeeded", 50),
+            ("no_match", 10),
+        ]))
 }
 
 fn over_http_2_a_body_without_a_declared_length_passes() -> Row {

@@ -20,6 +20,7 @@ mod drain;
 mod hang_up;
 mod header;
 mod http2;
+mod logs;
 mod paths;
 mod refusals;
 mod sources;
@@ -33,6 +34,7 @@ const ROWS: &[&[table::Named]] = &[
     hang_up::ROWS,
     header::ROWS,
     http2::ROWS,
+    logs::ROWS,
     paths::ROWS,
     refusals::ROWS,
     sources::ROWS,

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dataflow_webhooks::{Endpoint, StoreOperation};
+use dataflow_webhooks::{Endpoint, SIGNATURE_HEADER, StoreOperation, sign};
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use webhook_tests::{Answer, Http2, Request, WatchedStore, Wire, delivery, eventually};
+use webhook_tests::{Answer, Http2, Request, WatchedStore, Wire, delivery, eventually, secret};
 
-use crate::came_to::{CameTo, Claim, Connection, ID, Said, counted};
+use crate::came_to::{CameTo, Claim, Connection, ID, Must, Said, counted};
 use crate::scene::{Handler, Served};
 use crate::stack::{Gone, Server, Stack};
 
@@ -38,7 +39,7 @@ pub(crate) struct Play {
     /// The connection in use.
     line: usize,
     answers: Vec<Said>,
-    bodies: Vec<Bytes>,
+    sent: Sent,
     draining: Option<JoinHandle<()>>,
 }
 
@@ -54,7 +55,7 @@ impl Play {
             lines: Vec::new(),
             line: 0,
             answers: Vec::new(),
-            bodies: Vec::new(),
+            sent: Sent::default(),
             draining: None,
         }
     }
@@ -99,13 +100,13 @@ impl Play {
     /// Writes a request. That the server has closed before its end shows when the
     /// answer is read.
     pub(crate) async fn send(&mut self, request: &Request) {
-        self.bodies.push(request.body.clone());
+        self.sent.note(request);
         let _ = self.wire().await.send(request).await;
     }
 
     /// Writes these bytes.
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        self.bodies.push(Bytes::copy_from_slice(bytes.as_ref()));
+        self.sent.bodies.push(Bytes::copy_from_slice(bytes.as_ref()));
         let _ = self.wire().await.write(bytes.as_ref()).await;
     }
 
@@ -137,11 +138,17 @@ impl Play {
         self.answers.last().is_some_and(|answer| answer.status == 100)
     }
 
+    /// Puts the answers into an order of their own, where they came in any.
+    pub(crate) fn sort_answers(&mut self) {
+        self.answers
+            .sort_by(|one, other| (one.status, &one.body).cmp(&(other.status, &other.body)));
+    }
+
     /// Sends a request and reads its answer.
     pub(crate) async fn ask(&mut self, request: &Request) {
         if let Line::Http2(http2) = self.line().await {
             let answer = http2.send(request).await;
-            self.bodies.push(request.body.clone());
+            self.sent.note(request);
             self.note(answer.map_err(io::Error::other));
         } else {
             self.send(request).await;
@@ -250,23 +257,23 @@ impl Play {
     /// What came of it all. What is not as it must be is given a moment to become
     /// so: the receiver may count after the sender has read. Then the connection
     /// is tried, and all the rest has to be the same as before.
-    pub(crate) async fn came_to(mut self, expected: &CameTo) -> (CameTo, Vec<Bytes>) {
+    pub(crate) async fn came_to(mut self, must: &Must) -> (CameTo, Sent) {
         let patience = Instant::now() + PATIENCE;
-        let connection = expected.connection;
-        while self.look(expected, connection).await != *expected && Instant::now() < patience {
+        let connection = must.came_to.connection;
+        while self.look(must, connection).await != must.came_to && Instant::now() < patience {
             sleep(Duration::from_millis(5)).await;
         }
         let connection = self.try_connection().await;
-        let mut came_to = self.look(expected, connection).await;
+        let mut came_to = self.look(must, connection).await;
         if connection == Connection::LivesOn {
             came_to.forget_a_probe();
         }
-        (came_to, self.bodies)
+        (came_to, self.sent)
     }
 
-    async fn look(&self, expected: &CameTo, connection: Connection) -> CameTo {
+    async fn look(&self, must: &Must, connection: Connection) -> CameTo {
         let mut claims = std::collections::BTreeMap::new();
-        for id in expected.claims.keys() {
+        for id in must.came_to.claims.keys() {
             let claim = match self.store.all_calls() {
                 0 => Claim::Untouched,
                 _ => self.store.state(id).await.into(),
@@ -278,7 +285,7 @@ impl Play {
             connection,
             runs: self.handler.runs.all(),
             claims,
-            counts: counted(&self.endpoint.counts()),
+            counts: must.counts(&self.endpoint.counts()),
         }
     }
 
@@ -304,6 +311,31 @@ impl CameTo {
         *refused = refused.saturating_sub(1);
         if *refused == 0 {
             self.counts.remove("method_not_allowed");
+        }
+    }
+}
+
+/// What a sender has written.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) bodies: Vec<Bytes>,
+    /// The signatures that it did not have: those of its bodies at its times.
+    pub(crate) macs: Vec<String>,
+}
+
+impl Sent {
+    fn note(&mut self, request: &Request) {
+        self.bodies.push(request.body.clone());
+        let of_signature = |name: &str| name.eq_ignore_ascii_case(SIGNATURE_HEADER);
+        let lines = request.headers.iter().filter(|(name, _)| of_signature(name));
+        let lines: Vec<_> = lines.map(|(_, value)| String::from_utf8_lossy(value)).collect();
+        let time = |line: &str| line.strip_prefix("t=")?.split(',').next()?.parse().ok();
+        for at in lines.iter().filter_map(|line| Timestamp::from_second(time(line)?).ok()) {
+            let value = sign(&secret(), at, &request.body);
+            let mac = value.split("v1=").last().unwrap_or_default().to_owned();
+            if !lines.iter().any(|line| line.to_lowercase().contains(&mac)) {
+                self.macs.push(mac);
+            }
         }
     }
 }

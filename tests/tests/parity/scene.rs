@@ -247,7 +247,12 @@ impl Handler {
         let run = self.plan[number.min(self.plan.len() - 1)].clone();
         self.runs.begin(delivery.id());
         let event = delivery.event();
-        tracing::trace!("handling {delivery:?} {event:?} {self:?}");
+        // Not its payload: the fields of a documented type are data, and `Debug`
+        // shows them to whoever asks for it.
+        tracing::trace!("handling {delivery:?} {:?} {:?}", event.event_type, event.metadata);
+        if let Err(error) = delivery.data::<Vec<u8>>() {
+            tracing::trace!("the data is no list of bytes: {error} {error:?}");
+        }
         match run.pause {
             Pause::None => {}
             Pause::For(time) => tokio::time::sleep(time).await,

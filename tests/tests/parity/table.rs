@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use bytes::Bytes;
 use webhook_tests::{Request, on_one_thread};
 
 use crate::came_to::Expected;
-use crate::play::Play;
+use crate::logs::LOG;
+use crate::play::{Play, Sent};
 use crate::scene::Scene;
 use crate::stack::Stack;
 
@@ -104,8 +104,8 @@ pub(crate) use rows;
 pub(crate) struct Played {
     /// What is not as it must be, in words.
     failure: Option<String>,
-    /// All that the sender wrote.
-    pub(crate) bodies: Vec<Bytes>,
+    /// What the sender wrote.
+    pub(crate) sent: Sent,
     /// All that can be printed of the receiver afterwards.
     pub(crate) printed: String,
 }
@@ -123,6 +123,7 @@ pub(crate) fn assert_holds(name: &'static str, stack: Stack) {
 }
 
 fn play_all() -> HashMap<(&'static str, Stack), Played> {
+    LazyLock::force(&LOG);
     let only = std::env::var("WEBHOOK_TESTS_ROWS").unwrap_or_default();
     let rows = crate::ROWS.iter().copied().flatten().filter(|(name, _)| name.contains(&only));
     let all: Vec<_> = rows.flat_map(|row| Stack::ALL.map(|stack| (*row, stack))).collect();
@@ -143,20 +144,20 @@ fn play_all() -> HashMap<(&'static str, Stack), Played> {
 
 /// Plays one row, on a runtime of its own.
 fn play(name: &str, row: fn() -> Row, stack: Stack) -> Played {
-    let mut played = Played { failure: None, bodies: Vec::new(), printed: String::new() };
+    let mut played = Played { failure: None, sent: Sent::default(), printed: String::new() };
     let playing = catch_unwind(AssertUnwindSafe(|| {
         on_one_thread(async {
             let Row { scene, script, expected } = row();
-            let (expected, whys) = expected.on(stack);
+            let must = expected.on(stack);
             let served = scene.build();
             let server = stack.serve(&served).await;
             let play = script(Play::new(stack, served.clone(), server)).await;
-            let (came_to, bodies) = play.came_to(&expected).await;
-            played.bodies = bodies;
+            let (came_to, sent) = play.came_to(&must).await;
+            played.sent = sent;
             played.printed = format!("{served:?} {:?} {came_to:?}", served.endpoint.counts());
-            let mut differences = came_to.differences(&expected);
+            let mut differences = came_to.differences(&must.came_to);
             if !differences.is_empty() {
-                differences.extend(whys.iter().map(|why| format!("where {why}")));
+                differences.extend(must.whys.iter().map(|why| format!("where {why}")));
                 let all = differences.join("\n  ");
                 played.failure = Some(format!("row {name} on {stack:?}:\n  {all}"));
             }
