@@ -1,9 +1,9 @@
-//! Senders that are gone while the handler runs: by FIN, by closing, by RST;
-//! before the late answer and after it.
+//! Senders that are gone while the handler runs, by FIN, by closing, by RST, before
+//! the late answer and after it; and a time-out that fires outside.
 
 use crate::came_to::{CameTo, Connection, Expected, Said, already, handled, try_again};
 use crate::play::event_1;
-use crate::scene::{Run, panics, receiver, says};
+use crate::scene::{Run, SOON, panics, receiver, says};
 use crate::stack::{Gone, Stack};
 use crate::table::{Row, rows};
 
@@ -18,6 +18,7 @@ rows![
     a_late_handler_whose_sender_resets_at_the_503_runs_to_its_end,
     a_failure_after_the_sender_is_gone_leaves_the_event_to_the_retry,
     a_panic_after_the_sender_is_gone_leaves_the_event_to_the_retry,
+    a_time_out_outside_leaves_a_handler_that_runs_to_its_end,
     a_waiting_duplicate_whose_sender_is_gone_claims_nothing_in_vain,
 ];
 
@@ -178,6 +179,24 @@ fn a_failure_after_the_sender_is_gone_leaves_the_event_to_the_retry() -> Row {
 
 fn a_panic_after_the_sender_is_gone_leaves_the_event_to_the_retry() -> Row {
     is_left_and_the_retry_runs(panics(), 1, "handlers_panicked")
+}
+
+fn a_time_out_outside_leaves_a_handler_that_runs_to_its_end() -> Row {
+    receiver(says(200).gated())
+        .time_out(SOON)
+        .play(async |play| {
+            play.ask(&event_1()).await;
+            play.let_go(1);
+            play.settled().await;
+            play.ask(&event_1()).await;
+        })
+        .comes_to(handled().answers([Said::new(504, ""), already()]).counts(&[
+            ("authentic", 2),
+            ("authentic_refused", 1),
+            ("duplicate", 1),
+            ("handlers_succeeded", 1),
+            ("hung_up", 1),
+        ]))
 }
 
 fn a_waiting_duplicate_whose_sender_is_gone_claims_nothing_in_vain() -> Row {

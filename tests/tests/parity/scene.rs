@@ -121,6 +121,7 @@ pub(crate) struct Scene {
     pub(crate) store: WatchedStore,
     pub(crate) wrapped: Wrapped,
     dedup: bool,
+    time_out: Option<Duration>,
     runs: Vec<Run>,
 }
 
@@ -131,6 +132,7 @@ pub(crate) fn receiver(run: Run) -> Scene {
         store: WatchedStore::default(),
         wrapped: Wrapped::Route,
         dedup: true,
+        time_out: None,
         runs: vec![run],
     }
 }
@@ -175,6 +177,12 @@ impl Scene {
         self.with(EndpointBuilder::without_dedup)
     }
 
+    /// With a time-out around the application, which answers 504.
+    pub(crate) fn time_out(mut self, time: Duration) -> Self {
+        self.time_out = Some(time);
+        self
+    }
+
     /// With the layer there.
     pub(crate) fn wrapped(mut self, wrapped: Wrapped) -> Self {
         self.wrapped = wrapped;
@@ -199,7 +207,14 @@ impl Scene {
             begun: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
         };
-        Served { endpoint, store: self.store, outer, inner, handler }
+        Served {
+            endpoint,
+            store: self.store,
+            time_out: self.time_out.unwrap_or(Duration::from_secs(3600)),
+            outer,
+            inner,
+            handler,
+        }
     }
 }
 
@@ -209,6 +224,8 @@ pub(crate) struct Served {
     /// The endpoint that the row is about.
     pub(crate) endpoint: Endpoint,
     pub(crate) store: WatchedStore,
+    /// The time-out around it all; an hour, where there is none.
+    pub(crate) time_out: Duration,
     /// The endpoint of the layer around the application.
     pub(crate) outer: Option<Endpoint>,
     /// The endpoint of the layer around the route.

@@ -51,13 +51,14 @@ pub(super) async fn serve(served: &Served) -> Running {
                     Condition::new(endpoint.is_some(), WebhookMiddleware::new(middleware))
                 };
                 let resource = web::resource(PATH).wrap(layer(&served.inner)).to(handle);
-                App::new().service(resource).wrap(layer(&served.outer)).wrap(from_fn(
-                    async |request, next: Next<_>| {
-                        let answer = next.call(request).await?;
-                        log_answer!(answer.headers(), answer.response().extensions());
-                        Ok(answer)
-                    },
-                ))
+                let time_out = served.time_out;
+                let outermost = from_fn(move |request, next: Next<_>| async move {
+                    let answered = tokio::time::timeout(time_out, next.call(request)).await;
+                    let answer = answered.unwrap_or_else(|_| Err(timed_out()))?;
+                    log_answer!(answer.headers(), answer.response().extensions());
+                    Ok(answer)
+                });
+                App::new().service(resource).wrap(layer(&served.outer)).wrap(outermost)
             });
             let server = server.workers(1).disable_signals().bind_auto_h2c("127.0.0.1:0");
             let server = server.expect("a free port");
@@ -80,6 +81,10 @@ fn answer(says: Says) -> HttpResponse {
 
 fn error(_: Failed) -> error::Error {
     InternalError::new(Failed::TEXT, status(Failed::STATUS)).into()
+}
+
+fn timed_out() -> error::Error {
+    InternalError::from_response("timed out", HttpResponse::GatewayTimeout().finish()).into()
 }
 
 fn status(status: u16) -> StatusCode {

@@ -11,6 +11,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use dataflow_webhooks::Endpoint;
 use dataflow_webhooks_axum::{WebhookDelivery, WebhookLayer};
+use tower_http::timeout::TimeoutLayer;
 use webhook_tests::Receiver;
 
 use super::{PATH, log_answer};
@@ -37,7 +38,9 @@ pub(super) async fn serve(served: &Served) -> Receiver {
     if let Some(outer) = &served.outer {
         app = app.layer(layer(outer));
     }
-    Receiver::start(app.layer(axum::middleware::map_response(logged))).await
+    let app = app.layer(axum::middleware::map_response(logged));
+    let time_out = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, served.time_out);
+    Receiver::start(app.layer(time_out)).await
 }
 
 fn layer(endpoint: &Endpoint) -> WebhookLayer {

@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tower::util::{BoxCloneService, MapRequestLayer, MapResponseLayer};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::timeout::TimeoutLayer;
 use webhook_tests::Receiver;
 
 use super::{PATH, log_answer};
@@ -42,6 +43,8 @@ pub(super) async fn serve(served: &Served) -> Receiver {
         log_answer!(answer, answer.extensions());
         Ok::<_, io::Error>(answer)
     });
+    let time_out = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, served.time_out);
+    let app = time_out.layer(app);
     Receiver::serve(move |peer: SocketAddr| {
         let with_peer = move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.ip());
