@@ -10,11 +10,12 @@ use webhook_tests::{Request, delivery, event, secret};
 use crate::came_to::{Claim, Connection, ID, Said, already, handled, refusal, refused};
 use crate::play::{Play, event_1};
 use crate::scene::{plain, receiver, tells};
-use crate::stack::Stack;
+use crate::stack::{PATH, Stack};
 use crate::table::{Row, rows};
 
 rows![
     each_refusal_of_a_small_delivery_leaves_the_connection_to_the_next,
+    a_request_without_a_body_leaves_the_connection_to_the_next,
     a_refused_body_of_the_longest_allowed_leaves_the_connection_to_the_next,
     a_refused_body_that_comes_after_its_head_leaves_the_connection_to_the_next,
     a_refused_body_without_a_declared_length_ends_the_connection,
@@ -70,6 +71,26 @@ fn each_refusal_of_a_small_delivery_leaves_the_connection_to_the_next() -> Row {
         .without_dedup()
         .all_sent(requests)
         .comes_to(handled().answers(answers).runs(8, 8).claim(Claim::Untouched).counts(&counts))
+}
+
+fn a_request_without_a_body_leaves_the_connection_to_the_next() -> Row {
+    // Neither of the two says how long its body is: it has none.
+    plain()
+        .play(async |play| {
+            for method in ["GET", "POST"] {
+                let head = format!("{method} {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                play.write(head).await;
+                play.read().await;
+            }
+        })
+        .comes_to(
+            refused(RejectionKind::MethodNotAllowed)
+                .answers([
+                    refusal(RejectionKind::MethodNotAllowed),
+                    refusal(RejectionKind::MissingSignature),
+                ])
+                .counts(&[("method_not_allowed", 1), ("missing_signature", 1)]),
+        )
 }
 
 fn a_refused_body_of_the_longest_allowed_leaves_the_connection_to_the_next() -> Row {
