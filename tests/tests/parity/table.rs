@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use webhook_tests::{Request, on_one_thread};
+use webhook_tests::{Request, on_one_thread, secret};
 
 use crate::came_to::Expected;
 use crate::logs::LOG;
@@ -154,7 +154,12 @@ fn play(name: &str, row: fn() -> Row, stack: Stack) -> Played {
             let play = script(Play::new(stack, served.clone(), server)).await;
             let (came_to, sent) = play.came_to(&must).await;
             played.sent = sent;
-            played.printed = format!("{served:?} {:?} {came_to:?}", served.endpoint.counts());
+            played.printed = format!(
+                "{served:?} {:?} {:?} {:?} {came_to:?}",
+                served.endpoint.counts(),
+                served.endpoint.keys(),
+                secret(),
+            );
             let mut differences = came_to.differences(&must.came_to);
             if !differences.is_empty() {
                 differences.extend(must.whys.iter().map(|why| format!("where {why}")));
