@@ -166,6 +166,34 @@ pub(crate) fn handled() -> Expected {
     Expected { came_to, differing: Vec::new(), uncounted: None }
 }
 
+/// A delivery with this answer, counted as this outcome and this end of its handler;
+/// and its retry, which is handled.
+pub(crate) fn retried(first: Said, outcome: &'static str, end: &'static str) -> Expected {
+    handled().answers([first, Said::new(200, "")]).runs(2, 2).counts(&[
+        ("authentic", 2),
+        ("authentic_refused", 1),
+        ("handled", 1),
+        ("handlers_succeeded", 1),
+        (outcome, 1),
+        (end, 1),
+    ])
+}
+
+/// A delivery that is handled, with this answer, and its duplicate.
+pub(crate) fn repeated(first: Said) -> Expected {
+    handled().answers([first, already()]).counts(&[
+        ("authentic", 2),
+        ("duplicate", 1),
+        ("handled", 1),
+        ("handlers_succeeded", 1),
+    ])
+}
+
+/// A request that is refused for this, and then a delivery that is handled.
+pub(crate) fn refused_and_handled(kind: RejectionKind) -> Expected {
+    handled().answers([refusal(kind), Said::new(200, "")]).and(kind.as_str(), 1)
+}
+
 /// One delivery that ran nothing and that the store heard nothing of.
 pub(crate) fn refused(kind: RejectionKind) -> Expected {
     handled().says(refusal(kind)).runs(0, 0).claim(Claim::Untouched).counts(&[(kind.as_str(), 1)])
@@ -203,6 +231,12 @@ impl Expected {
     /// The endpoint has counted this and nothing else.
     pub(crate) fn counts(mut self, counts: &[(&'static str, u64)]) -> Self {
         self.came_to.counts = counts.iter().copied().collect();
+        self
+    }
+
+    /// And this as well.
+    pub(crate) fn and(mut self, count: &'static str, times: u64) -> Self {
+        self.came_to.counts.insert(count, times);
         self
     }
 

@@ -1,7 +1,7 @@
 //! Senders that are gone while the handler runs, by FIN, by closing, by RST, before
 //! the late answer and after it; and a time-out that fires outside.
 
-use crate::came_to::{CameTo, Connection, Expected, Said, already, handled, try_again};
+use crate::came_to::{CameTo, Connection, Said, already, handled, try_again};
 use crate::play::event_1;
 use crate::scene::{Run, SOON, panics, receiver, says};
 use crate::stack::{Gone, Stack};
@@ -26,13 +26,33 @@ const ACTIX_HOLDS_HALVES: &str =
     "actix leaves a half-closed connection open, and a close looks like one until it writes";
 
 /// The sender of the first delivery is gone before there is an answer; the retry
-/// finds the event done.
-fn is_left(gone: Gone) -> Row {
-    receiver(says(200).gated())
+/// finds the event done. The handler ends before its answer is late, or after.
+fn is_left(gone: Gone, late: bool) -> Row {
+    let scene = receiver(says(200).gated());
+    let scene = if late { scene.quick() } else { scene };
+    let unanswered = (gone == Gone::Half).then(|| Said::new(0, ""));
+    let answers: Vec<_> = unanswered.into_iter().chain([already()]).collect();
+    let on_actix: fn(&mut CameTo) = match (gone, late) {
+        (Gone::Reset | Gone::Stream, _) => |_| {},
+        (Gone::Closed, false) => CameTo::handled_instead_of_hung_up,
+        (Gone::Closed, true) => CameTo::late_instead_of_hung_up,
+        (Gone::Half, false) => |it| {
+            it.handled_instead_of_hung_up();
+            it.answers[0] = Said::new(200, "");
+        },
+        (Gone::Half, true) => |it| {
+            it.late_instead_of_hung_up();
+            it.answers[0] = try_again();
+        },
+    };
+    scene
         .play(async move |play| {
             play.send(&event_1()).await;
             play.begun(1).await;
             play.leave(gone).await;
+            if late {
+                play.it_is_late(gone).await;
+            }
             play.let_go(1);
             play.settled().await;
             if gone == Gone::Half {
@@ -40,85 +60,42 @@ fn is_left(gone: Gone) -> Row {
             }
             play.on(1).ask(&event_1()).await;
         })
-        .comes_to(hung_up(gone).but_on(
-            Stack::Actix,
-            ACTIX_HOLDS_HALVES,
-            match gone {
-                Gone::Half => |it| {
-                    it.handled_instead_of_hung_up();
-                    it.answers[0] = Said::new(200, "");
-                },
-                Gone::Closed => CameTo::handled_instead_of_hung_up,
-                Gone::Reset | Gone::Stream => |_| {},
-            },
-        ))
-}
-
-/// The first sender was not answered, and the second one that it is done.
-fn hung_up(gone: Gone) -> Expected {
-    let unanswered = (gone == Gone::Half).then(|| Said::new(0, ""));
-    let answers: Vec<_> = unanswered.into_iter().chain([already()]).collect();
-    handled().answers(answers).counts(&[
-        ("authentic", 2),
-        ("authentic_refused", 1),
-        ("duplicate", 1),
-        ("handlers_succeeded", 1),
-        ("hung_up", 1),
-    ])
+        .comes_to(
+            handled()
+                .answers(answers)
+                .counts(&[
+                    ("authentic", 2),
+                    ("authentic_refused", 1),
+                    ("duplicate", 1),
+                    ("handlers_succeeded", 1),
+                    ("hung_up", 1),
+                ])
+                .but_on(Stack::Actix, ACTIX_HOLDS_HALVES, on_actix),
+        )
 }
 
 fn a_sender_that_closes_its_half_leaves_a_handler_that_runs_to_its_end() -> Row {
-    is_left(Gone::Half)
+    is_left(Gone::Half, false)
 }
 
 fn a_sender_that_closes_leaves_a_handler_that_runs_to_its_end() -> Row {
-    is_left(Gone::Closed)
+    is_left(Gone::Closed, false)
 }
 
 fn a_sender_that_resets_leaves_a_handler_that_runs_to_its_end() -> Row {
-    is_left(Gone::Reset)
-}
-
-/// The same, and the handler is let go when the late answer was due.
-fn is_left_by_a_late_handler(gone: Gone) -> Row {
-    receiver(says(200).gated())
-        .quick()
-        .play(async move |play| {
-            play.send(&event_1()).await;
-            play.begun(1).await;
-            play.leave(gone).await;
-            if gone == Gone::Half {
-                play.read().await;
-            }
-            play.it_is_late(gone).await;
-            play.let_go(1);
-            play.settled().await;
-            play.on(1).ask(&event_1()).await;
-        })
-        .comes_to(hung_up(gone).but_on(
-            Stack::Actix,
-            ACTIX_HOLDS_HALVES,
-            match gone {
-                Gone::Half => |it| {
-                    it.late_instead_of_hung_up();
-                    it.answers[0] = try_again();
-                },
-                Gone::Closed => CameTo::late_instead_of_hung_up,
-                Gone::Reset | Gone::Stream => |_| {},
-            },
-        ))
+    is_left(Gone::Reset, false)
 }
 
 fn a_late_handler_whose_sender_closes_its_half_runs_to_its_end() -> Row {
-    is_left_by_a_late_handler(Gone::Half)
+    is_left(Gone::Half, true)
 }
 
 fn a_late_handler_whose_sender_closes_runs_to_its_end() -> Row {
-    is_left_by_a_late_handler(Gone::Closed)
+    is_left(Gone::Closed, true)
 }
 
 fn a_late_handler_whose_sender_resets_runs_to_its_end() -> Row {
-    is_left_by_a_late_handler(Gone::Reset)
+    is_left(Gone::Reset, true)
 }
 
 /// The sender has read the 503, and is gone before the handler's end.

@@ -9,8 +9,8 @@ use webhook_tests::{Request, event};
 use crate::came_to::{Claim, Connection, ID, Said, handled, refusal, refused, try_again};
 use crate::play::event_1;
 use crate::scene::{plain, receiver, says};
-use crate::stack::Stack;
-use crate::table::{Row, rows};
+use crate::stack::{Gone, Stack};
+use crate::table::{Row, Unfinished, rows};
 
 rows![
     every_method_but_post_is_answered_405,
@@ -200,45 +200,41 @@ fn a_body_that_breaks_off_is_answered_400() -> Row {
         .comes_to(refused(RejectionKind::BodyLost).ends())
 }
 
-fn a_sender_that_ends_inside_the_body_and_still_reads_is_answered_400() -> Row {
-    plain()
-        .play(async |play| {
-            let request = event_1();
-            play.write(request.head_bytes()).await;
-            play.write(&request.body[..100]).await;
-            play.counted("unverified_bytes", 100).await;
-            play.finish().await;
+/// The sender has written a part of the body.
+fn is_left_inside_the_body(gone: Gone) -> Unfinished {
+    plain().play(async move |play| {
+        let request = event_1();
+        play.write(request.head_bytes()).await;
+        play.write(&request.body[..100]).await;
+        play.counted("unverified_bytes", 100).await;
+        match gone {
+            Gone::Half => play.finish().await,
+            Gone::Reset => play.reset().await,
+            _ => play.close().await,
+        }
+        if gone == Gone::Half {
             play.read().await;
-        })
-        .comes_to(refused(RejectionKind::BodyLost).ends())
+        }
+    })
+}
+
+fn a_sender_that_ends_inside_the_body_and_still_reads_is_answered_400() -> Row {
+    is_left_inside_the_body(Gone::Half).comes_to(refused(RejectionKind::BodyLost).ends())
 }
 
 fn a_sender_that_closes_inside_the_body_leaves_nothing_behind() -> Row {
-    plain()
-        .play(async |play| {
-            let request = event_1();
-            play.write(request.head_bytes()).await;
-            play.write(&request.body[..100]).await;
-            play.counted("unverified_bytes", 100).await;
-            play.close().await;
-        })
+    is_left_inside_the_body(Gone::Closed)
         .comes_to(refused(RejectionKind::BodyLost).answers([]).connection(Connection::Gone))
 }
 
 fn a_sender_that_resets_inside_the_body_leaves_nothing_behind() -> Row {
-    plain()
-        .play(async |play| {
-            let request = event_1();
-            play.write(request.head_bytes()).await;
-            play.write(&request.body[..100]).await;
-            play.counted("unverified_bytes", 100).await;
-            play.reset().await;
-        })
-        .comes_to(refused(RejectionKind::BodyLost).answers([]).connection(Connection::Gone).but_on(
+    is_left_inside_the_body(Gone::Reset).comes_to(
+        refused(RejectionKind::BodyLost).answers([]).connection(Connection::Gone).but_on(
             Stack::Actix,
             "actix drops a request at the reset, and its body tells nobody",
             |it| it.counts.clear(),
-        ))
+        ),
+    )
 }
 
 fn an_authentic_body_that_is_no_json_object_is_answered_422() -> Row {
