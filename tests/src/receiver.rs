@@ -1,10 +1,10 @@
-//! A tower service or an axum application under hyper on a loopback port, and
-//! what its handler saw.
+//! An application on a loopback port, under hyper, and what its handler saw.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use actix_web::dev::ServerHandle;
 use axum::extract::ConnectInfo;
 use axum::{Extension, Router};
 use dataflow_webhooks::{BoxError, Endpoint, EndpointBuilder, KeyRing, Secret};
@@ -79,8 +79,15 @@ impl Runs {
 /// A server that is up until this is dropped.
 #[derive(Debug)]
 pub struct Receiver {
-    address: SocketAddr,
-    accepting: JoinHandle<()>,
+    pub(crate) address: SocketAddr,
+    pub(crate) server: Server,
+}
+
+/// What ends with it.
+#[derive(Debug)]
+pub(crate) enum Server {
+    Hyper(JoinHandle<()>),
+    Actix(ServerHandle),
 }
 
 impl Receiver {
@@ -124,7 +131,7 @@ impl Receiver {
                 });
             }
         });
-        Self { address, accepting }
+        Self { address, server: Server::Hyper(accepting) }
     }
 
     /// Where it listens.
@@ -136,6 +143,10 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.accepting.abort();
+        match &self.server {
+            Server::Hyper(accepting) => accepting.abort(),
+            // It is told here, and nobody waits for it.
+            Server::Actix(server) => drop(server.stop(false)),
+        }
     }
 }

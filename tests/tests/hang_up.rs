@@ -4,7 +4,14 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use webhook_tests::{Http2, Served, Wire, delivery, endpoint, eventually};
+use webhook_tests::{Http2, Served, Stack, Wire, delivery, endpoint, eventually, on_each_stack};
+
+on_each_stack! {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once,
+    #[tokio::test]
+    wherever_in_the_request_the_sender_hangs_up_only_a_whole_body_runs,
+}
 
 #[derive(Clone, Copy)]
 enum End {
@@ -29,8 +36,8 @@ async fn hang_up(mut wire: Wire, end: End) {
 }
 
 /// A handler that takes a few milliseconds.
-async fn brief() -> Served {
-    Served::start(endpoint(), |_| sleep(Duration::from_millis(5))).await
+async fn brief(stack: Stack) -> Served {
+    Served::start_on(stack, endpoint(), |_| sleep(Duration::from_millis(5))).await
 }
 
 /// The platform's retry of each event: none of them may run again.
@@ -43,9 +50,8 @@ async fn each_has_run_once_after_a_retry(served: &Served, ids: &[String]) {
     assert_eq!((counts.running, counts.unverified_bytes, counts.lease_lost), (0, 0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once() {
-    let served = brief().await;
+async fn however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once(stack: Stack) {
+    let served = brief(stack).await;
     let mut ids = Vec::new();
     for (end, name) in [(End::Half, "half"), (End::Close, "close"), (End::Reset, "reset")] {
         // From at once to after the answer.
@@ -61,9 +67,8 @@ async fn however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once() {
     each_has_run_once_after_a_retry(&served, &ids).await;
 }
 
-#[tokio::test]
-async fn wherever_in_the_request_the_sender_hangs_up_only_a_whole_body_runs() {
-    let served = brief().await;
+async fn wherever_in_the_request_the_sender_hangs_up_only_a_whole_body_runs(stack: Stack) {
+    let served = brief(stack).await;
     let request = delivery("evt_1");
     let bytes = [request.head_bytes(), request.body_bytes()].concat();
     for end in [End::Half, End::Close, End::Reset] {
@@ -84,7 +89,7 @@ const CLAIM: dataflow_webhooks::StoreOperation = dataflow_webhooks::StoreOperati
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_soon_a_stream_is_reset_its_event_runs_once() {
-    let served = brief().await;
+    let served = brief(Stack::Axum).await;
     let mut sender = Http2::connect(served.address()).await;
     let mut ids = Vec::new();
     for tenths in 0..80 {

@@ -17,11 +17,15 @@ pub(crate) struct Need {
 }
 
 /// What the tests need: the platform's samples run in node and python3, curl
-/// is a sender, cc links what is built.
+/// is a sender, promtool checks the alert rules, cc links what is built.
+///
+/// promtool comes with Debian's whole Prometheus. Where systemd runs, that starts
+/// the server as well; nothing here needs it.
 pub(crate) const OF_TESTS: &[Need] = &[
     Need { what: "node (18 or newer)", program: "node", from: 18, packages: &["nodejs"] },
     Need { what: "python3", program: "python3", from: 0, packages: &["python3"] },
     Need { what: "curl", program: "curl", from: 0, packages: &["curl"] },
+    Need { what: "promtool", program: "promtool", from: 0, packages: &["prometheus"] },
     Need { what: "cc", program: "cc", from: 0, packages: &["gcc", "libc6-dev"] },
 ];
 
@@ -141,6 +145,6 @@ mod tests {
     fn elsewhere_the_advice_names_the_programs() {
         let missing: Vec<_> = OF_TESTS.iter().collect();
         let text = advice(&missing, false);
-        assert!(text.contains("node (18 or newer), python3, curl, cc"), "{text}");
+        assert!(text.contains("node (18 or newer), python3, curl, promtool, cc"), "{text}");
     }
 }

@@ -63,7 +63,7 @@ pub(crate) trait Observer: Send + Sync {
     fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes));
     /// Called once for a body that a key matched, the newest or an older one, and
     /// that is an event.
-    fn verified(&self, at: Timestamp, by_newest: bool);
+    fn verified(&self, delivery: &Delivery, by_newest: bool);
     /// Called once for an event from a source that is not on the list, and that
     /// was let through all the same.
     fn unlisted(&self, delivery: &Delivery, unlisted: Unlisted);
@@ -82,9 +82,7 @@ impl Delivery {
     ) -> Result<Self, Rejection> {
         let envelope = Envelope::parse(&body)
             .map_err(|error| Rejection::new(RejectionKind::NotAnEvent).because(error))?;
-        if let Some(endpoint) = &endpoint {
-            endpoint.verified(received_at, signature.by_newest);
-        }
+        let by_newest = signature.by_newest;
         let verified = Verified {
             body,
             envelope,
@@ -93,7 +91,11 @@ impl Delivery {
             endpoint,
             mismatch_reported: AtomicBool::new(false),
         };
-        Ok(Self { verified: Arc::new(verified), claim: None })
+        let delivery = Self { verified: Arc::new(verified), claim: None };
+        if let Some(endpoint) = &delivery.verified.endpoint {
+            endpoint.verified(&delivery, by_newest);
+        }
+        Ok(delivery)
     }
 
     /// The event's id, the same in every attempt to deliver it ("Idempotency").

@@ -10,11 +10,13 @@ use dataflow_webhooks::{Endpoint, SIGNATURE_HEADER, StoreOperation, sign};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use webhook_tests::{Answer, Http2, Request, WatchedStore, Wire, delivery, eventually, secret};
+use webhook_tests::{
+    Answer, Http2, Receiver, Request, WatchedStore, Wire, delivery, eventually, secret,
+};
 
 use crate::came_to::{CameTo, Claim, Connection, ID, Must, Said, counted};
 use crate::scene::{Handler, Served};
-use crate::stack::{Gone, Server, Stack};
+use crate::stack::{Gone, Stack};
 
 /// How long an answer, a count or the end of a connection is waited for that must
 /// come, but not at once.
@@ -34,7 +36,7 @@ pub(crate) struct Play {
     pub(crate) store: WatchedStore,
     handler: Handler,
     address: SocketAddr,
-    _server: Server,
+    _receiver: Receiver,
     lines: Vec<Line>,
     /// The connection in use.
     line: usize,
@@ -44,14 +46,14 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    pub(crate) fn new(stack: Stack, served: Served, server: Server) -> Self {
+    pub(crate) fn new(stack: Stack, served: Served, receiver: Receiver) -> Self {
         Self {
             stack,
             endpoint: served.endpoint,
             store: served.store,
             handler: served.handler,
-            address: server.address(),
-            _server: server,
+            address: receiver.address(),
+            _receiver: receiver,
             lines: Vec::new(),
             line: 0,
             answers: Vec::new(),

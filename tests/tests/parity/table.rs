@@ -150,8 +150,8 @@ fn play(name: &str, row: fn() -> Row, stack: Stack) -> Played {
             let Row { scene, script, expected } = row();
             let must = expected.on(stack);
             let served = scene.build();
-            let server = stack.serve(&served).await;
-            let play = script(Play::new(stack, served.clone(), server)).await;
+            let receiver = stack.serve(&served).await;
+            let play = script(Play::new(stack, served.clone(), receiver)).await;
             let (came_to, sent) = play.came_to(&must).await;
             played.sent = sent;
             played.printed = format!(

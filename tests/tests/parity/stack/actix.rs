@@ -1,74 +1,44 @@
 //! actix-web under its own server, one worker, on threads of its own.
 
-use std::net::SocketAddr;
-
-use actix_web::dev::ServerHandle;
 use actix_web::error::{self, InternalError};
 use actix_web::http::StatusCode;
 use actix_web::middleware::{Condition, Next, from_fn};
-use actix_web::rt::System;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use dataflow_webhooks_actix::{WebhookDelivery, WebhookMiddleware};
-use tokio::sync::oneshot;
+use webhook_tests::Receiver;
 
 use super::{PATH, log_answer};
 use crate::scene::{Failed, Says, Served};
 
-/// A server that is up until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Running {
-    address: SocketAddr,
-    handle: ServerHandle,
-}
-
-impl Running {
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It is told when the future is made.
-        drop(self.handle.stop(false));
-    }
-}
-
-pub(super) async fn serve(served: &Served) -> Running {
+pub(super) fn serve(served: &Served) -> Receiver {
     let served = served.clone();
-    let (up, is_up) = oneshot::channel();
-    std::thread::spawn(move || {
-        System::new().block_on(async move {
-            let server = HttpServer::new(move || {
-                let handler = served.handler.clone();
-                let handle = move |WebhookDelivery(delivery): WebhookDelivery, body: Bytes| {
-                    let handler = handler.clone();
-                    async move { handler.run(delivery, body).await.map(answer).map_err(error) }
-                };
-                let layer = |endpoint: &Option<_>| {
-                    let middleware = endpoint.clone().unwrap_or_else(|| served.endpoint.clone());
-                    Condition::new(endpoint.is_some(), WebhookMiddleware::new(middleware))
-                };
-                let resource = web::resource(PATH).wrap(layer(&served.inner)).to(handle);
-                let time_out = served.time_out;
-                let outermost = from_fn(move |request, next: Next<_>| async move {
-                    let answered = tokio::time::timeout(time_out, next.call(request)).await;
-                    let answer = answered.unwrap_or_else(|_| Err(timed_out()))?;
-                    log_answer!(answer.headers(), answer.response().extensions());
-                    Ok(answer)
-                });
-                App::new().service(resource).wrap(layer(&served.outer)).wrap(outermost)
+    Receiver::run_actix(move || {
+        let server = HttpServer::new(move || {
+            let handler = served.handler.clone();
+            let handle = move |WebhookDelivery(delivery): WebhookDelivery, body: Bytes| {
+                let handler = handler.clone();
+                async move { handler.run(delivery, body).await.map(answer).map_err(error) }
+            };
+            let layer = |endpoint: &Option<_>| {
+                let middleware = endpoint.clone().unwrap_or_else(|| served.endpoint.clone());
+                Condition::new(endpoint.is_some(), WebhookMiddleware::new(middleware))
+            };
+            let resource = web::resource(PATH).wrap(layer(&served.inner)).to(handle);
+            let time_out = served.time_out;
+            let outermost = from_fn(move |request, next: Next<_>| async move {
+                let answered = tokio::time::timeout(time_out, next.call(request)).await;
+                let answer = answered.unwrap_or_else(|_| Err(timed_out()))?;
+                log_answer!(answer.headers(), answer.response().extensions());
+                Ok(answer)
             });
-            let server = server.workers(1).disable_signals().bind_auto_h2c("127.0.0.1:0");
-            let server = server.expect("a free port");
-            let address = server.addrs()[0];
-            let server = server.run();
-            let _ = up.send(Running { address, handle: server.handle() });
-            server.await.expect("a server");
+            App::new().service(resource).wrap(layer(&served.outer)).wrap(outermost)
         });
-    });
-    is_up.await.expect("a server")
+        let server = server.workers(1).disable_signals().bind_auto_h2c("127.0.0.1:0");
+        let server = server.expect("a free port");
+        let address = server.addrs()[0];
+        (server.run(), address)
+    })
 }
 
 fn answer(says: Says) -> HttpResponse {

@@ -4,8 +4,6 @@ mod actix;
 mod axum;
 mod tower;
 
-use std::net::SocketAddr;
-
 use webhook_tests::Receiver;
 
 use crate::scene::Served;
@@ -37,11 +35,11 @@ impl Stack {
     }
 
     /// Serves this until the server is dropped.
-    pub(crate) async fn serve(self, served: &Served) -> Server {
+    pub(crate) async fn serve(self, served: &Served) -> Receiver {
         match self {
-            Self::Tower => Server::Hyper(tower::serve(served).await),
-            Self::Axum => Server::Hyper(axum::serve(served).await),
-            Self::Actix => Server::Actix(actix::serve(served).await),
+            Self::Tower => tower::serve(served).await,
+            Self::Axum => axum::serve(served).await,
+            Self::Actix => actix::serve(served),
         }
     }
 }
@@ -57,22 +55,6 @@ pub(crate) enum Gone {
     Reset,
     /// Over HTTP/2, it has reset the stream.
     Stream,
-}
-
-/// A running server.
-#[derive(Debug)]
-pub(crate) enum Server {
-    Hyper(Receiver),
-    Actix(actix::Running),
-}
-
-impl Server {
-    pub(crate) fn address(&self) -> SocketAddr {
-        match self {
-            Self::Hyper(receiver) => receiver.address(),
-            Self::Actix(running) => running.address(),
-        }
-    }
 }
 
 /// What an application may well do with an answer on its way out: log it, and why

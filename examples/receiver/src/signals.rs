@@ -1,11 +1,53 @@
 //! The signals that the program listens to. Where there are none, Ctrl-C stops
 //! it and nothing makes it read its secret again.
 
+use std::io;
+
+use dataflow_webhooks::Endpoint;
+use tracing::info;
+
+use crate::failure::Failure;
+
 #[cfg(unix)]
-pub(crate) use unix::{HangUp, Stop};
+use unix as signals;
 
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{HangUp, Stop};
+use elsewhere as signals;
+
+pub(crate) use signals::HangUp;
+
+/// The requests to stop: SIGTERM, and SIGINT, which is Ctrl-C.
+#[derive(Debug)]
+pub struct Stop(signals::Stop);
+
+impl Stop {
+    pub(crate) fn listen() -> io::Result<Self> {
+        signals::Stop::listen().map(Self)
+    }
+
+    /// Waits for the next one. One that comes while nobody waits is not lost.
+    pub async fn requested(&mut self) {
+        self.0.requested().await;
+    }
+
+    /// Closes the endpoint, and waits until every handler has ended: they run on
+    /// when their sender has hung up or was told to come again.
+    ///
+    /// # Errors
+    ///
+    /// The program was told once more to stop, and stops at once: the handlers
+    /// that still run are cut off, and their events come again. Exit code 1.
+    pub async fn drain(&mut self, endpoint: &Endpoint) -> Result<(), Failure> {
+        info!("waiting for the handlers that still run");
+        tokio::select! {
+            () = endpoint.drain() => Ok(()),
+            () = self.requested() => {
+                let left = endpoint.counts().running;
+                Err(Failure::at_run_time(format!("stopped at once, {left} handlers cut off")))
+            }
+        }
+    }
+}
 
 #[cfg(unix)]
 mod unix {
@@ -13,7 +55,7 @@ mod unix {
 
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    /// SIGTERM and SIGINT, which is Ctrl-C.
+    #[derive(Debug)]
     pub(crate) struct Stop {
         terminate: Signal,
         interrupt: Signal,
@@ -26,7 +68,6 @@ mod unix {
             Ok(Self { terminate, interrupt })
         }
 
-        /// Waits for the next one.
         pub(crate) async fn requested(&mut self) {
             tokio::select! {
                 _ = self.terminate.recv() => {}
@@ -55,7 +96,7 @@ mod elsewhere {
     use std::future::pending;
     use std::io;
 
-    /// Ctrl-C.
+    #[derive(Debug)]
     pub(crate) struct Stop;
 
     impl Stop {
@@ -63,7 +104,6 @@ mod elsewhere {
             Ok(Self)
         }
 
-        /// Waits for the next one.
         pub(crate) async fn requested(&mut self) {
             if tokio::signal::ctrl_c().await.is_err() {
                 pending().await

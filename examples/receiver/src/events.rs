@@ -2,16 +2,19 @@
 
 use std::io::{self, Write as _};
 
-use axum::http::StatusCode;
-use dataflow_webhooks_axum::event::{PipelineRunCompleted, PipelineRunFailed};
-use dataflow_webhooks_axum::{Delivery, EventPayload, WebhookDelivery};
+use dataflow_webhooks::event::{PipelineRunCompleted, PipelineRunFailed};
+use dataflow_webhooks::{Delivery, EventPayload};
 use serde::Serialize;
 use tracing::{error, info, warn};
 
-/// Runs for verified deliveries only, and for each event until it succeeds.
+/// Handles a verified delivery. Called for each event until it succeeds: what it
+/// does should do no harm twice.
 ///
-/// It is called again after a failure: what it does should do no harm twice.
-pub(crate) async fn receive(WebhookDelivery(delivery): WebhookDelivery) -> StatusCode {
+/// # Errors
+///
+/// The event is not processed, and the log says why: answer 500, and it comes
+/// again.
+pub async fn process(delivery: &Delivery) -> io::Result<()> {
     let event = delivery.event();
     match &event.payload {
         EventPayload::PipelineRunCompleted(run) => pipeline_completed(run),
@@ -19,13 +22,9 @@ pub(crate) async fn receive(WebhookDelivery(delivery): WebhookDelivery) -> Statu
         // Done as well: a retry would not change it.
         _ => info!(event_type = event.event_type.as_str(), "unhandled event type"),
     }
-    match print_line(&delivery).await {
-        Ok(()) => StatusCode::OK,
-        Err(error) => {
-            error!("the event's line could not be written to stdout: {error}");
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-    }
+    print_line(delivery)
+        .await
+        .inspect_err(|error| error!("the event's line could not be written to stdout: {error}"))
 }
 
 fn pipeline_completed(run: &PipelineRunCompleted) {
