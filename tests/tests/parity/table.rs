@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use webhook_tests::{Request, on_one_thread, secret};
 
 use crate::came_to::Expected;
-use crate::logs::LOG;
+use crate::logs::OUTPUT;
 use crate::play::{Play, Sent};
 use crate::scene::Scene;
 use crate::stack::Stack;
@@ -123,7 +123,7 @@ pub(crate) fn assert_holds(name: &'static str, stack: Stack) {
 }
 
 fn play_all() -> HashMap<(&'static str, Stack), Played> {
-    LazyLock::force(&LOG);
+    LazyLock::force(&OUTPUT);
     let only = std::env::var("WEBHOOK_TESTS_ROWS").unwrap_or_default();
     let rows = crate::ROWS.iter().copied().flatten().filter(|(name, _)| name.contains(&only));
     let all: Vec<_> = rows.flat_map(|row| Stack::ALL.map(|stack| (*row, stack))).collect();
