@@ -4,13 +4,14 @@ use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks::{EventType, Secret, sign};
 use jiff::Timestamp;
 
-use crate::apps::{App, SECRET};
+use crate::rows::{Receiver, Row};
+use crate::stacks::SECRET;
 
 /// Bytes of each body.
 pub(crate) const BODY_BYTES: usize = 400;
 
-/// Deliveries of distinct events, as bytes on the wire. Every row of a round
-/// gets the same ones.
+/// Deliveries of distinct events, as bytes on the wire. Every row of one stack
+/// gets the same ones in a round.
 pub(crate) struct Batch {
     ours: Vec<Vec<u8>>,
     stripe: Vec<Vec<u8>>,
@@ -32,9 +33,12 @@ impl Batch {
     }
 
     /// The requests as this row reads them.
-    pub(crate) fn requests(&self, app: App) -> &[Vec<u8>] {
-        match app {
-            App::WebhookVerify => &self.stripe,
+    ///
+    /// webhook-verify knows Stripe's scheme, which is the platform's, and cannot be
+    /// told another name of the header.
+    pub(crate) fn requests(&self, row: Row) -> &[Vec<u8>] {
+        match row.receiver {
+            Receiver::WebhookVerify => &self.stripe,
             _ => &self.ours,
         }
     }

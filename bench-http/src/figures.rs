@@ -1,27 +1,27 @@
 //! What was measured, and what it comes to: medians, quartiles, and
 //! differences between rows of one round.
 
-use crate::apps::App;
+use crate::rows::Row;
 
 /// Microseconds of CPU time per request, of every row in every round.
 pub(crate) struct Samples {
-    rows: Vec<(App, Vec<f64>)>,
+    rows: Vec<(Row, Vec<f64>)>,
 }
 
 impl Samples {
-    pub(crate) fn new(apps: Vec<App>) -> Self {
-        Self { rows: apps.into_iter().map(|app| (app, Vec::new())).collect() }
+    pub(crate) fn new(rows: impl IntoIterator<Item = Row>) -> Self {
+        Self { rows: rows.into_iter().map(|row| (row, Vec::new())).collect() }
     }
 
     /// One row of one round.
-    pub(crate) fn add(&mut self, app: App, micros: f64) {
-        if let Some((_, samples)) = self.rows.iter_mut().find(|(row, _)| *row == app) {
+    pub(crate) fn add(&mut self, row: Row, micros: f64) {
+        if let Some((_, samples)) = self.rows.iter_mut().find(|(other, _)| *other == row) {
             samples.push(micros);
         }
     }
 
-    pub(crate) fn apps(&self) -> impl Iterator<Item = App> {
-        self.rows.iter().map(|(app, _)| *app)
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
+        self.rows.iter().map(|(row, _)| *row)
     }
 
     pub(crate) fn rounds(&self) -> usize {
@@ -29,27 +29,27 @@ impl Samples {
     }
 
     /// Microseconds per request.
-    pub(crate) fn time(&self, app: App) -> Option<Spread> {
-        Spread::of(self.of(app).to_vec())
+    pub(crate) fn time(&self, row: Row) -> Option<Spread> {
+        Spread::of(self.of(row).to_vec())
     }
 
     /// How many microseconds more than the other row of the same round. Taken
     /// round by round, so that a machine that slows down cancels out.
-    pub(crate) fn over(&self, app: App, base: App) -> Option<Spread> {
-        Spread::of(self.pairs(app, base).map(|(one, other)| one - other).collect())
+    pub(crate) fn over(&self, row: Row, base: Row) -> Option<Spread> {
+        Spread::of(self.pairs(row, base).map(|(one, other)| one - other).collect())
     }
 
     /// How many times the other row of the same round.
-    pub(crate) fn ratio(&self, app: App, base: App) -> Option<Spread> {
-        Spread::of(self.pairs(app, base).map(|(one, other)| one / other).collect())
+    pub(crate) fn ratio(&self, row: Row, base: Row) -> Option<Spread> {
+        Spread::of(self.pairs(row, base).map(|(one, other)| one / other).collect())
     }
 
-    fn pairs(&self, one: App, other: App) -> impl Iterator<Item = (f64, f64)> {
+    fn pairs(&self, one: Row, other: Row) -> impl Iterator<Item = (f64, f64)> {
         self.of(one).iter().copied().zip(self.of(other).iter().copied())
     }
 
-    fn of(&self, app: App) -> &[f64] {
-        self.rows.iter().find(|(row, _)| *row == app).map_or(&[], |(_, samples)| samples)
+    fn of(&self, row: Row) -> &[f64] {
+        self.rows.iter().find(|(other, _)| *other == row).map_or(&[], |(_, samples)| samples)
     }
 }
 
@@ -75,19 +75,22 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::{Receiver, Stack};
 
     #[test]
     fn rows_are_compared_round_by_round() {
-        let mut samples = Samples::new(vec![App::Bare, App::WithDedup]);
+        let (bare_row, ours_row) =
+            (Stack::Axum.row(Receiver::Bare), Stack::Axum.row(Receiver::WithDedup));
+        let mut samples = Samples::new([bare_row, ours_row]);
         // The machine is half as fast in the last two rounds.
         for (bare, ours) in [(2.0, 4.0), (2.0, 4.0), (2.0, 4.0), (4.0, 8.0), (4.0, 8.0)] {
-            samples.add(App::Bare, bare);
-            samples.add(App::WithDedup, ours);
+            samples.add(bare_row, bare);
+            samples.add(ours_row, ours);
         }
-        let ratio = samples.ratio(App::WithDedup, App::Bare).unwrap();
+        let ratio = samples.ratio(ours_row, bare_row).unwrap();
         assert_eq!(ratio, Spread { lower: 2.0, median: 2.0, upper: 2.0 });
-        assert_eq!(samples.over(App::WithDedup, App::Bare).unwrap().median, 2.0);
-        assert_eq!(samples.time(App::WithDedup).unwrap().upper, 8.0);
+        assert_eq!(samples.over(ours_row, bare_row).unwrap().median, 2.0);
+        assert_eq!(samples.time(ours_row).unwrap().upper, 8.0);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //!
 //! This file owns the command line and the order in which things are measured.
 
-mod apps;
 mod deliveries;
 mod figures;
 mod report;
+mod rows;
+mod stacks;
 mod wire;
 
 use std::num::NonZeroUsize;
@@ -15,20 +16,23 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use apps::App;
 use dataflow_webhooks::MemoryStore;
 use deliveries::Batch;
 use figures::Samples;
+use rows::{Receiver, Row, Stack};
+use stacks::{Endpoints, serve};
 
 const USAGE: &str = "\
-cargo xtask bench-http [--rounds N] [--seconds N] [--records N] [--only ROW]
+cargo xtask bench-http [--rounds N] [--seconds N] [--records N]
+                      [--stack STACK] [--only ROW]
 
   --rounds N    at most so many rounds of 256 requests per row; 1 to 100000,
                 1000 unless told
-  --seconds N   at most so long; 1 to 600 s, 40 s unless told
-  --records N   so many events fill the dedup stores; 1000 to 1000000, 250000
+  --seconds N   at most so long; 1 to 600 s, 120 s unless told
+  --records N   so many events fill the dedup store; 1000 to 1000000, 250000
                 (the default of a MemoryStore) unless told
-  --only ROW    one row alone, for a profiler; the rows are
+  --stack STACK the rows of one stack alone: tower, axum or actix
+  --only ROW    one row of each stack alone, for a profiler; the rows are
 ";
 
 /// Requests of each row in one round: short enough for a noisy neighbour to
@@ -45,7 +49,8 @@ struct Options {
     rounds: usize,
     time: Duration,
     records: NonZeroUsize,
-    only: Option<App>,
+    stack: Option<Stack>,
+    only: Option<Receiver>,
 }
 
 fn main() -> ExitCode {
@@ -75,29 +80,33 @@ fn main() -> ExitCode {
 /// Every row once per round, each round in another order.
 fn measure(options: &Options) -> Result<Samples, String> {
     let runtime = runtime()?;
-    let apps: Vec<App> = match options.only {
-        Some(app) => vec![app],
-        None => App::ALL.to_vec(),
-    };
-    let mut rows: Vec<_> =
-        apps.iter().map(|app| (*app, app.serve(&runtime, options.records))).collect();
-    let mut samples = Samples::new(apps);
+    let endpoints = Endpoints::new(&runtime, options.records);
+    let mut served: Vec<_> = options.rows().map(|row| (row, serve(row, &endpoints))).collect();
+    let mut samples = Samples::new(options.rows());
     let mut dice = Dice::new();
     let started = Instant::now();
     for round in 0..options.rounds + WARM_UP_ROUNDS {
         if started.elapsed() >= options.time {
             break;
         }
-        let batch = Batch::sign(REQUESTS + WARM_UP);
-        dice.shuffle(&mut rows);
+        // The stacks share a store: what one has delivered is a duplicate for the
+        // next.
+        let stacks =
+            Stack::ALL.into_iter().filter(|stack| options.stack.is_none_or(|it| it == *stack));
+        let batches: Vec<_> =
+            stacks.map(|stack| (stack, Batch::sign(REQUESTS + WARM_UP))).collect();
+        dice.shuffle(&mut served);
         let mut times = Vec::new();
-        for (app, service) in &rows {
-            let time = runtime.block_on(service.drive(batch.requests(*app), WARM_UP));
-            times.push((*app, time.map_err(|error| format!("{}: {error}", app.name()))?));
+        for (row, service) in &served {
+            let Some((_, batch)) = batches.iter().find(|(stack, _)| *stack == row.stack) else {
+                continue;
+            };
+            let time = service.drive(&runtime, batch.requests(*row), WARM_UP);
+            times.push((*row, time.map_err(|error| format!("{row}: {error}"))?));
         }
         if round >= WARM_UP_ROUNDS {
-            for (app, time) in times {
-                samples.add(app, time.as_secs_f64() * 1e6 / REQUESTS as f64);
+            for (row, time) in times {
+                samples.add(row, time.as_secs_f64() * 1e6 / REQUESTS as f64);
             }
         }
     }
@@ -110,12 +119,20 @@ fn runtime() -> Result<Runtime, String> {
 }
 
 impl Options {
+    /// The rows that are asked for.
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        Row::all()
+            .filter(|row| self.stack.is_none_or(|stack| row.stack == stack))
+            .filter(|row| self.only.is_none_or(|only| row.receiver == only))
+    }
+
     /// `None` where help was asked for.
     fn read(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             rounds: 1000,
-            time: Duration::from_secs(40),
+            time: Duration::from_secs(120),
             records: MemoryStore::new().capacity(),
+            stack: None,
             only: None,
         };
         while let Some(arg) = args.next() {
@@ -130,10 +147,15 @@ impl Options {
                     let records = number(&arg, &value()?, 1000, 1_000_000)?;
                     options.records = NonZeroUsize::new(records).unwrap_or(NonZeroUsize::MIN);
                 }
+                "--stack" => {
+                    let name = value()?;
+                    let stack = Stack::ALL.into_iter().find(|stack| stack.name() == name);
+                    options.stack = Some(stack.ok_or(format!("there is no stack \"{name}\""))?);
+                }
                 "--only" => {
                     let name = value()?;
-                    let app = App::ALL.into_iter().find(|app| app.name() == name);
-                    options.only = Some(app.ok_or(format!("there is no row \"{name}\""))?);
+                    let row = Receiver::ALL.into_iter().find(|row| row.name() == name);
+                    options.only = Some(row.ok_or(format!("there is no row \"{name}\""))?);
                 }
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("what is {arg}?")),
@@ -151,7 +173,7 @@ fn number(name: &str, text: &str, least: usize, most: usize) -> Result<usize, St
 }
 
 fn usage() -> String {
-    let names = App::ALL.map(|app| format!("                  \"{}\"\n", app.name()));
+    let names = Receiver::ALL.map(|row| format!("                  \"{}\"\n", row.name()));
     USAGE.to_owned() + &names.concat()
 }
 
@@ -183,29 +205,58 @@ mod tests {
     use super::*;
 
     /// Allocations for one request, connection and client included.
-    fn allocations(app: App) -> u64 {
-        let runtime = runtime().unwrap();
-        let service = app.serve(&runtime, NonZeroUsize::new(1000).unwrap());
+    fn allocations(row: Row, endpoints: &Endpoints<'_>) -> u64 {
+        let service = serve(row, endpoints);
         let batch = Batch::sign(2 * REQUESTS);
-        let few = count(&runtime, &service, &batch.requests(app)[..REQUESTS]);
-        let all = count(&runtime, &service, &batch.requests(app)[REQUESTS..]);
+        let (first, second) = batch.requests(row).split_at(REQUESTS);
         // The second time around, nothing is set up for the first time.
-        let _ = few;
-        all / REQUESTS as u64
+        let _ = count(endpoints, &service, first);
+        count(endpoints, &service, second) / REQUESTS as u64
     }
 
-    fn count(runtime: &Runtime, service: &wire::Served, requests: &[Vec<u8>]) -> u64 {
+    fn count(endpoints: &Endpoints<'_>, service: &wire::Served, requests: &[Vec<u8>]) -> u64 {
         let counted = allocation_counter::measure(|| {
-            runtime.block_on(service.drive(requests, 0)).unwrap();
+            service.drive(endpoints.runtime, requests, 0).unwrap();
         });
         counted.count_total
     }
 
+    fn few_records() -> NonZeroUsize {
+        NonZeroUsize::new(1000).unwrap()
+    }
+
     #[test]
     fn print_the_allocations_of_every_row() {
-        for app in App::ALL {
-            println!("{:40} {}", app.name(), allocations(app));
+        let runtime = runtime().unwrap();
+        let endpoints = Endpoints::new(&runtime, few_records());
+        for row in Row::all() {
+            println!("{:40} {}", row.to_string(), allocations(row, &endpoints));
         }
+    }
+
+    #[test]
+    fn every_row_but_the_bare_ones_refuses_a_body_that_was_not_signed() {
+        let runtime = runtime().unwrap();
+        let endpoints = Endpoints::new(&runtime, few_records());
+        for row in Row::all() {
+            let mut request = Batch::sign(1).requests(row)[0].clone();
+            let position = request.len() - 4;
+            request[position] ^= 1;
+            let answer = serve(row, &endpoints).drive(&runtime, &[request], 0);
+            let is_bare = matches!(row.receiver, Receiver::Bare | Receiver::Control);
+            assert_eq!(answer.is_ok(), is_bare, "{row}: {answer:?}");
+            if let Err(answer) = answer {
+                assert!(answer.contains("HTTP/1.1 401 "), "{row}: {answer}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stack_and_a_receiver_narrow_the_rows() {
+        let args = ["--stack", "actix", "--only", "ours, dedup"].map(String::from);
+        let options = Options::read(args.into_iter()).unwrap().unwrap();
+        let rows: Vec<_> = options.rows().collect();
+        assert_eq!(rows, [Stack::Actix.row(Receiver::WithDedup)]);
     }
 
     #[test]

@@ -1,11 +1,24 @@
 //! Chance that can be had again: numbers from a seed.
 
+use std::time::SystemTime;
+
 /// A small generator of numbers (SplitMix64). The same seed gives the same
 /// numbers on every machine.
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 
 impl Chance {
+    /// The seed of this run: from the environment where a run is to be had again,
+    /// else from the clock. It is printed, as what sets it in the environment.
+    #[must_use]
+    pub fn seed_of_this_run() -> u64 {
+        let given = std::env::var("WEBHOOK_TESTS_SEED").ok().and_then(|seed| seed.parse().ok());
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
+        let seed = given.unwrap_or(now);
+        eprintln!("WEBHOOK_TESTS_SEED={seed}");
+        seed
+    }
+
     /// From this seed.
     #[must_use]
     pub const fn from_seed(seed: u64) -> Self {
@@ -34,6 +47,13 @@ impl Chance {
     /// When there are none.
     pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
+    }
+
+    /// These, in any order.
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for end in (1..all.len()).rev() {
+            all.swap(end, self.below(end + 1));
+        }
     }
 
     /// So many bytes.

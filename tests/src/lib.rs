@@ -6,11 +6,14 @@ mod chance;
 mod files;
 mod http2;
 mod journal;
+mod log;
+mod panics;
 mod peer;
 mod program;
 mod receiver;
 mod sender;
 mod served;
+mod stack;
 mod store;
 
 pub use at_once::{AtOnce, on_many_threads, on_one_thread};
@@ -18,11 +21,14 @@ pub use chance::Chance;
 pub use files::allow_open_files;
 pub use http2::Http2;
 pub use journal::{Journal, JournalStore};
+pub use log::Log;
+pub use panics::{panics, watch_for_panics};
 pub use peer::{Peer, hex};
 pub use program::Program;
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
 pub use served::{Served, delivery, event, eventually};
+pub use stack::Stack;
 pub use store::{State, WatchedStore};
 
 /// The README's Rust snippets, compiled and (where they do not need a network)

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A child process that has said where it listens. It is ended when this is
 /// dropped; should this process be killed, it ends by itself, for it reads its
@@ -14,15 +15,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a program, `env!("CARGO_BIN_EXE_…")`, and waits for its first line
-    /// of output, the address it listens on.
+    /// Starts a program, `env!("CARGO_BIN_EXE_…")`, with one argument, and waits
+    /// for its first line of output, the address it listens on.
     ///
     /// # Panics
     ///
     /// When it does not start, or its first line is no address.
     #[must_use]
-    pub fn start(path: &str) -> Self {
+    pub fn start(path: &str, argument: &str) -> Self {
         let mut child = Command::new(path)
+            .arg(argument)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -58,6 +60,20 @@ impl Program {
     /// There is no `/proc` here, or the process is gone.
     pub fn peak_resident(&self) -> io::Result<u64> {
         self.status("VmHWM:")
+    }
+
+    /// The processor time that it has taken, all threads together.
+    ///
+    /// # Errors
+    ///
+    /// There is no `/proc` here, or the process is gone.
+    pub fn processor_time(&self) -> io::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the program's name, which may hold anything: `utime` and `stime`
+        // are the 12th and 13th field, in hundredths of a second.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let hundredths = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+        Ok(Duration::from_millis(10 * hundredths.sum::<u64>()))
     }
 
     /// How many files and sockets it has open.

@@ -2,20 +2,24 @@
 //! with.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
+use actix_web::web;
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks::{Delivery, Endpoint, EndpointBuilder};
+use dataflow_webhooks_actix as actix;
 use dataflow_webhooks_axum::{WebhookDelivery, WebhookLayer};
 use tokio::time::{Instant, sleep};
 
 use crate::receiver::{Receiver, Runs};
 use crate::sender::{Answer, Request, Wire};
+use crate::stack::{Stack, as_actix};
 use crate::store::WatchedStore;
 
 /// A handler behind the layer on `/webhooks/dataflow`, all methods, with a store
@@ -47,8 +51,37 @@ impl Served {
         Self::start_in(builder, WatchedStore::default(), handle, |app| app).await
     }
 
-    /// Serves this handler with this store, in an application with more layers
-    /// outside.
+    /// Serves this handler on this stack. (Of its answers, actix gets status and
+    /// body.)
+    ///
+    /// # Panics
+    ///
+    /// When the endpoint cannot be built.
+    pub async fn start_on<H, F>(stack: Stack, builder: EndpointBuilder, handle: H) -> Self
+    where
+        H: Fn(Delivery) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output: IntoResponse> + Send + 'static,
+    {
+        let Stack::Actix { workers } = stack else { return Self::start(builder, handle).await };
+        let store = WatchedStore::default();
+        let endpoint = builder.dedup(store.clone()).build().expect("an endpoint");
+        let runs = Runs::default();
+        let watched = watched(handle, &runs);
+        let middleware = actix::WebhookMiddleware::new(endpoint.clone());
+        let receiver = Receiver::start_actix(workers, move |config| {
+            let watched = watched.clone();
+            let handle = move |delivery: actix::WebhookDelivery| {
+                let run = watched(delivery.0);
+                async move { as_actix(run.await).await }
+            };
+            let resource = web::resource("/webhooks/dataflow").wrap(middleware.clone());
+            config.service(resource.to(handle));
+        });
+        Self { endpoint, store, runs, receiver }
+    }
+
+    /// Serves this handler with this store, in an axum application with more
+    /// layers outside.
     ///
     /// # Panics
     ///
@@ -65,22 +98,13 @@ impl Served {
     {
         let endpoint = builder.dedup(store.clone()).build().expect("an endpoint");
         let runs = Runs::default();
-        let seen = runs.clone();
-        let watched = move |WebhookDelivery(delivery): WebhookDelivery| {
-            let (seen, id) = (seen.clone(), delivery.id().to_owned());
-            seen.begin(&id);
-            let run = handle(delivery);
-            async move {
-                let answer = run.await.into_response();
-                seen.end(&id);
-                answer
-            }
-        };
+        let watched = watched(handle, &runs);
+        let handle = move |delivery: WebhookDelivery| watched(delivery.0);
         let layer = WebhookLayer::new(endpoint.clone()).peer(|parts| {
             let info = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
             Some(info.0.ip())
         });
-        let app = Router::new().route("/webhooks/dataflow", any(watched).layer(layer));
+        let app = Router::new().route("/webhooks/dataflow", any(handle).layer(layer));
         let receiver = Receiver::start(outside(app)).await;
         Self { endpoint, store, runs, receiver }
     }
@@ -118,6 +142,27 @@ impl Served {
         Wire::connect(self.address()).await.expect("a connection")
     }
 }
+
+/// This handler, its runs written down.
+fn watched<H, F>(handle: H, runs: &Runs) -> impl Fn(Delivery) -> Run + Clone + Send + Sync + 'static
+where
+    H: Fn(Delivery) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: IntoResponse> + Send + 'static,
+{
+    let runs = runs.clone();
+    move |delivery| {
+        let (runs, id) = (runs.clone(), delivery.id().to_owned());
+        runs.begin(&id);
+        let run = handle(delivery);
+        Box::pin(async move {
+            let answer = run.await.into_response();
+            runs.end(&id);
+            answer
+        })
+    }
+}
+
+type Run = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// An authentic delivery of the event with this id, signed now.
 pub fn delivery(id: &str) -> Request {

@@ -1,12 +1,17 @@
 //! Senders that hang up at every moment of a delivery: its event runs once, and
-//! is answered 200 in the end.
+//! is answered 200 in the end. What becomes of the handler is in `parity`.
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use dataflow_webhooks::Delivery;
 use tokio::time::sleep;
-use webhook_tests::{Http2, Request, Served, Wire, delivery, endpoint, eventually};
+use webhook_tests::{Http2, Served, Stack, Wire, delivery, endpoint, eventually, on_each_stack};
+
+on_each_stack! {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once,
+    #[tokio::test]
+    wherever_in_the_request_the_sender_hangs_up_only_a_whole_body_runs,
+}
 
 #[derive(Clone, Copy)]
 enum End {
@@ -31,8 +36,8 @@ async fn hang_up(mut wire: Wire, end: End) {
 }
 
 /// A handler that takes a few milliseconds.
-async fn brief() -> Served {
-    Served::start(endpoint(), |_| sleep(Duration::from_millis(5))).await
+async fn brief(stack: Stack) -> Served {
+    Served::start_on(stack, endpoint(), |_| sleep(Duration::from_millis(5))).await
 }
 
 /// The platform's retry of each event: none of them may run again.
@@ -45,9 +50,8 @@ async fn each_has_run_once_after_a_retry(served: &Served, ids: &[String]) {
     assert_eq!((counts.running, counts.unverified_bytes, counts.lease_lost), (0, 0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once() {
-    let served = brief().await;
+async fn however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once(stack: Stack) {
+    let served = brief(stack).await;
     let mut ids = Vec::new();
     for (end, name) in [(End::Half, "half"), (End::Close, "close"), (End::Reset, "reset")] {
         // From at once to after the answer.
@@ -63,9 +67,8 @@ async fn however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once() {
     each_has_run_once_after_a_retry(&served, &ids).await;
 }
 
-#[tokio::test]
-async fn wherever_in_the_request_the_sender_hangs_up_only_a_whole_body_runs() {
-    let served = brief().await;
+async fn wherever_in_the_request_the_sender_hangs_up_only_a_whole_body_runs(stack: Stack) {
+    let served = brief(stack).await;
     let request = delivery("evt_1");
     let bytes = [request.head_bytes(), request.body_bytes()].concat();
     for end in [End::Half, End::Close, End::Reset] {
@@ -86,7 +89,7 @@ const CLAIM: dataflow_webhooks::StoreOperation = dataflow_webhooks::StoreOperati
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_soon_a_stream_is_reset_its_event_runs_once() {
-    let served = brief().await;
+    let served = brief(Stack::Axum).await;
     let mut sender = Http2::connect(served.address()).await;
     let mut ids = Vec::new();
     for tenths in 0..80 {
@@ -97,57 +100,4 @@ async fn however_soon_a_stream_is_reset_its_event_runs_once() {
         ids.push(id);
     }
     each_has_run_once_after_a_retry(&served, &ids).await;
-}
-
-#[tokio::test]
-async fn a_handler_whose_sender_is_gone_and_that_fails_leaves_the_event_to_the_retry() {
-    let served = Served::start(endpoint(), |delivery: Delivery| async move {
-        sleep(Duration::from_millis(50)).await;
-        match delivery.epoch() {
-            Some(1) => StatusCode::BAD_GATEWAY,
-            _ => StatusCode::OK,
-        }
-    })
-    .await;
-    let mut wire = served.connect().await;
-    wire.send(&delivery("evt_1")).await.unwrap();
-    eventually("it begins", || served.runs.begun("evt_1") == 1).await;
-    drop(wire);
-    eventually("it ends", || served.endpoint.counts().handlers_failed == 1).await;
-    assert_eq!(served.deliver("evt_1").await.status, 200);
-    assert_eq!(served.runs.ended("evt_1"), 2);
-}
-
-#[tokio::test]
-async fn a_handler_whose_sender_is_gone_and_that_panics_leaves_the_event_to_the_retry() {
-    let served = Served::start(endpoint(), |delivery: Delivery| async move {
-        sleep(Duration::from_millis(50)).await;
-        assert!(delivery.epoch() > Some(1), "the first run panics, as this test wants it to");
-    })
-    .await;
-    let mut wire = served.connect().await;
-    wire.send(&delivery("evt_1")).await.unwrap();
-    eventually("it begins", || served.runs.begun("evt_1") == 1).await;
-    wire.reset().unwrap();
-    // On the runtime by now, where nobody else would catch the panic.
-    eventually("it panics", || served.endpoint.counts().handlers_panicked == 1).await;
-    assert_eq!(served.deliver("evt_1").await.status, 200);
-    assert_eq!(served.runs.begun("evt_1"), 2);
-    assert_eq!(served.endpoint.counts().running, 0);
-}
-
-#[tokio::test]
-async fn a_waiting_duplicate_whose_sender_is_gone_claims_nothing_in_vain() {
-    let served = Served::start(endpoint(), |_| sleep(Duration::from_millis(100))).await;
-    let (mut first, mut second) = (served.connect().await, served.connect().await);
-    first.send(&delivery("evt_1")).await.unwrap();
-    eventually("the first runs", || served.runs.begun("evt_1") == 1).await;
-    second.send(&delivery("evt_1")).await.unwrap();
-    eventually("the second asks", || served.store.calls(CLAIM) > 2).await;
-    drop(second);
-    assert_eq!(first.answer().await.unwrap().status, 200);
-    eventually("nothing runs", || served.endpoint.counts().running == 0).await;
-    let retry: Request = delivery("evt_1");
-    assert_eq!(served.send(&retry).await.status, 200);
-    assert_eq!(served.runs.begun("evt_1"), 1);
 }

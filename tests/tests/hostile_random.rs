@@ -4,8 +4,7 @@
 //! A program of its own, for the panic hook is the whole process's.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
@@ -14,19 +13,10 @@ use dataflow_webhooks::{RejectionKind, SIGNATURE_HEADER, sign};
 use dataflow_webhooks_axum::{WebhookDelivery, WebhookLayer};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
-use webhook_tests::{Chance, Receiver, Request, Wire, endpoint, secret};
+use webhook_tests::{Chance, Receiver, Request, Wire, endpoint, panics, secret, watch_for_panics};
 
 const WIRES: u64 = 16;
 const REQUESTS: usize = 250;
-
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-/// From the environment where a run is to be had again.
-fn seed() -> u64 {
-    let given = std::env::var("WEBHOOK_TESTS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
-    given.unwrap_or(now)
-}
 
 /// A handler that looks at all there is to see.
 async fn look(WebhookDelivery(delivery): WebhookDelivery) -> String {
@@ -147,13 +137,8 @@ async fn hostile(to: SocketAddr, mut chance: Chance) -> Vec<Option<u16>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_makes_anything_panic() {
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        PANICS.fetch_add(1, SeqCst);
-        default(panic);
-    }));
-    let seed = seed();
-    eprintln!("WEBHOOK_TESTS_SEED={seed}");
+    watch_for_panics();
+    let seed = Chance::seed_of_this_run();
     let (receiver, endpoint) = receiver().await;
     let mut wires = JoinSet::new();
     for number in 0..WIRES {
@@ -164,7 +149,7 @@ async fn no_request_makes_anything_panic() {
 
     let honest = Request::signed(Sample::of("pipeline.created").body());
     assert_eq!(honest.send(receiver.address()).await.unwrap().status, 200);
-    assert_eq!(PANICS.load(SeqCst), 0, "WEBHOOK_TESTS_SEED={seed}");
+    assert_eq!(panics(), [""; 0], "WEBHOOK_TESTS_SEED={seed}");
 
     // Each part of the receiver was reached, or nothing has been tested.
     let of = |status| answers.iter().filter(|answer| **answer == Some(status)).count();

@@ -1,7 +1,9 @@
 //! SIGTERM: a handler whose sender waits and one whose sender is gone both
 //! finish and commit before the process exits.
 //!
-//! Against a program of its own, `slow_receiver`, on both kinds of runtime.
+//! Against a program of its own, `slow_receiver`: axum on the kind of runtime
+//! that the test has; actix with one worker beside the current-thread runtime,
+//! and with four beside the other.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,12 +11,32 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{sleep, timeout};
 use webhook_tests::{Answer, Wire, at_once, delivery};
 
 at_once! {
-    a_handler_that_is_in_time_is_answered_200,
-    a_handler_slower_than_the_clock_finishes_after_its_503,
+    under_axum_a_handler_that_is_in_time_is_answered_200,
+    under_axum_a_handler_slower_than_the_clock_finishes_after_its_503,
+    under_actix_a_handler_that_is_in_time_is_answered_200,
+    under_actix_a_handler_slower_than_the_clock_finishes_after_its_503,
+}
+
+/// The program's arguments beside the time that its handler takes.
+type Server = &'static [&'static str];
+
+fn axum() -> Server {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => &["axum", "current-thread"],
+        _ => &["axum", "multi-thread"],
+    }
+}
+
+fn actix() -> Server {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => &["actix-1"],
+        _ => &["actix-4"],
+    }
 }
 
 /// Neither a line of the program nor its end takes this long.
@@ -28,14 +50,10 @@ struct Program {
 }
 
 impl Program {
-    async fn start(run: Duration) -> Self {
-        let kind = tokio::runtime::Handle::current().runtime_flavor();
-        let kind = match kind {
-            tokio::runtime::RuntimeFlavor::CurrentThread => "current-thread",
-            _ => "multi-thread",
-        };
+    async fn start(server: Server, run: Duration) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_slow_receiver"))
-            .args([&run.as_millis().to_string(), kind])
+            .arg(run.as_millis().to_string())
+            .args(server)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -78,35 +96,55 @@ fn position(lines: &[String], line: &str) -> usize {
     found.unwrap_or_else(|| panic!("{line:?} is missing in {lines:?}"))
 }
 
-/// Two handlers run, the sender of the second is gone; then SIGTERM. Gives what
-/// the first sender is answered.
-async fn both_finish_and_commit(run: Duration) -> Answer {
-    let mut program = Program::start(run).await;
+/// Two handlers run, the sender of the second is gone; a second later, SIGTERM.
+/// Gives what the first sender is answered.
+async fn both_finish_and_commit(server: Server, run: Duration) -> Answer {
+    let mut program = Program::start(server, run).await;
     let mut attached = program.begin("evt_attached").await;
     let gone = program.begin("evt_gone").await;
     gone.reset().unwrap();
+    sleep(Duration::from_secs(1)).await;
     program.terminate();
     let answer = attached.answer().await.unwrap();
 
     let (lines, status) = program.end().await;
-    assert!(status.success(), "{status}");
+    assert!(status.success(), "{server:?}: {status}");
     let stopping = position(&lines, "stopping");
     let drained = position(&lines, "drained");
     for id in ["evt_attached", "evt_gone"] {
         let ended = position(&lines, &format!("ended {id}"));
         let committed = position(&lines, &format!("committed id:{id} Yes"));
-        assert!(stopping < ended && ended < committed && committed < drained, "{lines:?}");
+        assert!(
+            stopping < ended && ended < committed && committed < drained,
+            "{server:?}: {lines:?}"
+        );
     }
-    assert_eq!(lines.len(), 6, "nothing else: {lines:?}");
+    assert_eq!(lines.len(), 6, "{server:?} says nothing else: {lines:?}");
     answer
 }
 
-async fn a_handler_that_is_in_time_is_answered_200() {
-    let answer = both_finish_and_commit(Duration::from_secs(2)).await;
-    assert_eq!(answer.status, 200);
+async fn in_time(server: Server) {
+    let answer = both_finish_and_commit(server, Duration::from_secs(2)).await;
+    assert_eq!(answer.status, 200, "{server:?}");
 }
 
-async fn a_handler_slower_than_the_clock_finishes_after_its_503() {
-    let answer = both_finish_and_commit(Duration::from_secs(7)).await;
-    assert!(answer.is_try_again(), "{answer:?}");
+async fn slower_than_the_clock(server: Server) {
+    let answer = both_finish_and_commit(server, Duration::from_secs(6)).await;
+    assert!(answer.is_try_again(), "{server:?}: {answer:?}");
+}
+
+async fn under_axum_a_handler_that_is_in_time_is_answered_200() {
+    in_time(axum()).await;
+}
+
+async fn under_axum_a_handler_slower_than_the_clock_finishes_after_its_503() {
+    slower_than_the_clock(axum()).await;
+}
+
+async fn under_actix_a_handler_that_is_in_time_is_answered_200() {
+    in_time(actix()).await;
+}
+
+async fn under_actix_a_handler_slower_than_the_clock_finishes_after_its_503() {
+    slower_than_the_clock(actix()).await;
 }

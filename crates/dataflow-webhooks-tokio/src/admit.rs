@@ -8,7 +8,7 @@ use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore, Held};
 use dataflow_webhooks::{Claim, DedupKey, Delivery, Endpoint, Outcome, StoreOperation};
 use tokio::time::{Instant, sleep_until};
 
-use crate::store::call_store;
+use crate::store::{StoreFailed, call_store};
 use crate::timer::AHEAD;
 
 /// The pause before a duplicate in waiting asks again: doubled each time, from
@@ -102,7 +102,7 @@ impl Turn {
             Ok(ClaimOutcome::New(claim)) => claim,
             Ok(ClaimOutcome::Done) => return Asked::Answered(Outcome::Duplicate),
             Ok(ClaimOutcome::InFlight) => return Asked::InFlight,
-            Err(()) => return Asked::Answered(Outcome::StoreUnavailable),
+            Err(StoreFailed) => return Asked::Answered(Outcome::StoreUnavailable),
         };
         let lease = Lease { claim, holder };
         let now = Instant::now();
@@ -131,7 +131,7 @@ impl Turn {
         }
         // A recorded delivery can be sent again and again: what waits is bounded.
         if self.held.is_none() {
-            self.held = endpoint.unverified_budget().hold(delivery.body().len());
+            self.held = endpoint.hold(delivery.body().len());
             if self.held.is_none() {
                 return Err(Outcome::InFlight);
             }
@@ -142,15 +142,17 @@ impl Turn {
     }
 }
 
-async fn claim(endpoint: &Endpoint, holder: Holder, key: &DedupKey) -> Result<ClaimOutcome, ()> {
-    let Some(store) = holder.store(endpoint) else { return Err(()) };
+async fn claim(
+    endpoint: &Endpoint,
+    holder: Holder,
+    key: &DedupKey,
+) -> Result<ClaimOutcome, StoreFailed> {
+    let Some(store) = holder.store(endpoint) else { return Err(StoreFailed) };
     // Not cut off at the deadline: the answer goes out then in any case, and a
     // claim that comes back later is given back. One that is cut off here and
     // was stored all the same lapses before the sender's next attempt.
     let terms = endpoint.limits().terms();
-    call_store(None, || store.claim(key, terms)).await.map_err(|failure| {
-        endpoint.telemetry().store_failed(StoreOperation::Claim, &failure);
-    })
+    call_store(endpoint, StoreOperation::Claim, None, || store.claim(key, terms)).await
 }
 
 /// Releases a claim that came too late. Should that fail, its lease lapses
@@ -159,9 +161,9 @@ async fn give_back(endpoint: &Endpoint, delivery: &Delivery, lease: &Lease) {
     let Some(store) = lease.store(endpoint) else { return };
     let terms = endpoint.limits().terms();
     let operation = StoreOperation::Release;
-    match call_store(None, || store.release(&lease.claim, terms)).await {
-        Ok(Held::Yes) => {}
+    let release = || store.release(&lease.claim, terms);
+    match call_store(endpoint, operation, None, release).await {
         Ok(Held::No) => endpoint.telemetry().lease_lost(delivery, operation),
-        Err(failure) => endpoint.telemetry().store_failed(operation, &failure),
+        Ok(Held::Yes) | Err(StoreFailed) => {}
     }
 }

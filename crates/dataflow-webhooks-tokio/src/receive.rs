@@ -214,9 +214,10 @@ enum Rest {
 
 async fn collect<B: Body>(
     verification: &mut Verification,
-    mut body: Pin<&mut B>,
+    body: Pin<&mut B>,
 ) -> Result<(), Refused> {
-    while let Some(chunk) = next_chunk(&mut body).await {
+    let mut chunks = Chunks::of(body);
+    while let Some(chunk) = chunks.next().await {
         match chunk {
             Ok(chunk) => verification
                 .update(chunk)
@@ -234,20 +235,47 @@ async fn collect<B: Body>(
     Ok(())
 }
 
-/// The next chunk. Waits a turn now and then: a body that always has one ready, an
-/// empty one at that, would keep the thread to itself and the time from running out.
-async fn next_chunk<B: Body>(body: &mut Pin<&mut B>) -> Option<Result<Bytes, BodyError>> {
-    consume_budget().await;
-    poll_fn(|cx| body.as_mut().poll_chunk(cx)).await
+/// What of a body may be taken before it waits its turn, in bytes.
+const A_TURN: usize = 16 * 1024;
+
+/// What a chunk counts beside its length, in bytes.
+const A_CHUNK: usize = 32;
+
+/// The chunks of a body. Waits a turn now and then: a body that always has one
+/// ready, an empty one at that, would keep the thread to itself and the time from
+/// running out.
+///
+/// Not at every chunk, however: a server may have lined up more chunks of a byte
+/// each than there are turns until it reads on, and its line would only grow.
+struct Chunks<'a, B> {
+    body: Pin<&'a mut B>,
+    left_of_turn: usize,
+}
+
+impl<'a, B: Body> Chunks<'a, B> {
+    fn of(body: Pin<&'a mut B>) -> Self {
+        Self { body, left_of_turn: 0 }
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        if self.left_of_turn == 0 {
+            consume_budget().await;
+            self.left_of_turn = A_TURN;
+        }
+        let chunk = poll_fn(|cx| self.body.as_mut().poll_chunk(cx)).await;
+        let bytes = chunk.as_ref().and_then(|chunk| chunk.as_ref().ok()).map_or(0, Bytes::len);
+        self.left_of_turn = self.left_of_turn.saturating_sub(A_CHUNK).saturating_sub(bytes);
+        chunk
+    }
 }
 
 /// Reads what still comes of a refused body and drops it, within bounds. Says
 /// whether its end was reached.
-async fn read_on<B: Body>(mut body: Pin<&mut B>) -> bool {
+async fn read_on<B: Body>(body: Pin<&mut B>) -> bool {
     let reading = async {
-        let mut bytes = 0_u64;
+        let (mut chunks, mut bytes) = (Chunks::of(body), 0_u64);
         while bytes <= READ_ON_BYTES {
-            match next_chunk(&mut body).await {
+            match chunks.next().await {
                 Some(Ok(chunk)) => bytes = bytes.saturating_add(chunk.len() as u64),
                 Some(Err(_)) => return false,
                 None => return true,

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use dataflow_webhooks::adapter::{HandlerEnd, Verdict};
+use dataflow_webhooks::adapter::{HandlerEnd, Telemetry, Verdict};
 use dataflow_webhooks::dedup::Held;
 use dataflow_webhooks::{Delivery, Endpoint, Outcome, StoreOperation};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::Reply;
 use crate::admit::{Admission, Asked, Lease, Turn};
 use crate::detach::Ended;
 use crate::settle::{attempt, conclude};
-use crate::store::call_store;
+use crate::store::{StoreFailed, call_store};
 use crate::timer::{Alarm, Guarded, Panicked, guarded_from, unless};
 
 /// The pause before a renewal that the store did not answer is tried again.
@@ -88,7 +88,8 @@ where
             end
         };
         let (end, verdict, ended) = judge(end);
-        endpoint.telemetry().handler_ended(&delivery, end);
+        let took = Telemetry::TAKES_TIMES.then(|| admission.since.elapsed());
+        endpoint.telemetry().handler_ended(&delivery, end, took);
         if let Some(lease) = &admission.lease {
             let tried = attempt(&endpoint, lease, verdict, Some(deadline)).await;
             conclude(endpoint, delivery, admission, verdict, tried);
@@ -176,13 +177,11 @@ enum Renewal {
 async fn renew(endpoint: &Endpoint, lease: &Lease) -> Renewal {
     let Some(store) = lease.store(endpoint) else { return Renewal::Lost };
     let terms = endpoint.limits().terms();
-    match call_store(None, || store.renew(&lease.claim, terms)).await {
+    let renew = || store.renew(&lease.claim, terms);
+    match call_store(endpoint, StoreOperation::Renew, None, renew).await {
         Ok(Held::Yes) => Renewal::Renewed,
         Ok(Held::No) => Renewal::Lost,
-        Err(failure) => {
-            endpoint.telemetry().store_failed(StoreOperation::Renew, &failure);
-            Renewal::Failed
-        }
+        Err(StoreFailed) => Renewal::Failed,
     }
 }
 

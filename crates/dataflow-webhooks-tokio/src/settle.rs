@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::admit::{Admission, Lease};
-use crate::store::{StoreFailure, call_store};
+use crate::store::{StoreFailed, call_store};
 
 /// The pause before a failed settlement is tried again: doubled each time, from
 /// the first to the longest.
@@ -23,14 +23,14 @@ pub(crate) async fn attempt(
     lease: &Lease,
     verdict: Verdict,
     deadline: Option<Instant>,
-) -> Result<Held, StoreFailure> {
+) -> Result<Held, StoreFailed> {
     let Some(store) = lease.store(endpoint) else { return Ok(Held::No) };
     let (claim, terms) = (&lease.claim, endpoint.limits().terms());
     let call = || match verdict {
         Verdict::Commit => store.commit(claim, terms),
         Verdict::Release => store.release(claim, terms),
     };
-    call_store(deadline, call).await
+    call_store(endpoint, verdict.into(), deadline, call).await
 }
 
 /// What follows from the first try, whatever came of it: the sender must not wait
@@ -40,13 +40,12 @@ pub(crate) fn conclude(
     delivery: Delivery,
     admission: Admission,
     verdict: Verdict,
-    tried: Result<Held, StoreFailure>,
+    tried: Result<Held, StoreFailed>,
 ) {
     let Admission { permit, lease: Some(lease), .. } = admission else { return };
     match tried {
         Ok(held) => note(&endpoint, &delivery, verdict, held),
-        Err(failure) => {
-            endpoint.telemetry().store_failed(verdict.into(), &failure);
+        Err(StoreFailed) => {
             let pending = permit.into_pending();
             let retrying = settle_later(endpoint, delivery, lease, verdict, pending);
             // The runtime is there: this was polled by it. Should it be on its
@@ -80,12 +79,9 @@ async fn settle_later(
     while started.elapsed() < patience {
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        match attempt(&endpoint, &lease, verdict, None).await {
-            Ok(held) => {
-                note(&endpoint, &delivery, verdict, held);
-                break;
-            }
-            Err(failure) => endpoint.telemetry().store_failed(verdict.into(), &failure),
+        if let Ok(held) = attempt(&endpoint, &lease, verdict, None).await {
+            note(&endpoint, &delivery, verdict, held);
+            break;
         }
         if verdict == Verdict::Commit && is_held {
             is_held = keep(&endpoint, &lease).await;
@@ -103,12 +99,10 @@ async fn settle_later(
 async fn keep(endpoint: &Endpoint, lease: &Lease) -> bool {
     let Some(store) = lease.store(endpoint) else { return false };
     let terms = endpoint.limits().terms();
-    match call_store(None, || store.renew(&lease.claim, terms)).await {
+    let renew = || store.renew(&lease.claim, terms);
+    match call_store(endpoint, StoreOperation::Renew, None, renew).await {
         Ok(held) => held == Held::Yes,
-        Err(failure) => {
-            endpoint.telemetry().store_failed(StoreOperation::Renew, &failure);
-            true
-        }
+        Err(StoreFailed) => true,
     }
 }
 

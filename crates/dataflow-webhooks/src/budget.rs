@@ -56,15 +56,6 @@ impl UnverifiedBudget {
         self.0.held.load(Relaxed)
     }
 
-    /// Counts the bytes of a verified body that waits for another delivery of its
-    /// event, until what this gives is dropped. `None` when there is no room for
-    /// them. For adapters.
-    #[must_use]
-    pub fn hold(&self, bytes: usize) -> Option<HeldBytes> {
-        self.grant(0, bytes).ok()?;
-        Some(HeldBytes { budget: self.clone(), bytes })
-    }
-
     /// Counts `more` bytes of a body that holds `so_far` already.
     pub(crate) fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection> {
         let before = self.0.held.fetch_add(more, Relaxed);
@@ -79,19 +70,6 @@ impl UnverifiedBudget {
 
     pub(crate) fn give_back(&self, bytes: usize) {
         self.0.held.fetch_sub(bytes, Relaxed);
-    }
-}
-
-/// Bytes counted until this is dropped. See [`UnverifiedBudget::hold`].
-#[derive(Debug)]
-pub struct HeldBytes {
-    budget: UnverifiedBudget,
-    bytes: usize,
-}
-
-impl Drop for HeldBytes {
-    fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::dedup::{Claim, DedupKey};
 use crate::envelope::Envelope;
+use crate::event::shown::shown;
 use crate::event::{DecodeError, Event, EventType};
 use crate::rejection::{Rejection, RejectionKind};
 use crate::signature::VerifiedSignature;
@@ -62,7 +63,7 @@ pub(crate) trait Observer: Send + Sync {
     fn no_match(&self, body_bytes: usize, evidence: &dyn Fn() -> (Vec<u8>, Bytes));
     /// Called once for a body that a key matched, the newest or an older one, and
     /// that is an event.
-    fn verified(&self, at: Timestamp, by_newest: bool);
+    fn verified(&self, delivery: &Delivery, by_newest: bool);
     /// Called once for an event from a source that is not on the list, and that
     /// was let through all the same.
     fn unlisted(&self, delivery: &Delivery, unlisted: Unlisted);
@@ -81,9 +82,7 @@ impl Delivery {
     ) -> Result<Self, Rejection> {
         let envelope = Envelope::parse(&body)
             .map_err(|error| Rejection::new(RejectionKind::NotAnEvent).because(error))?;
-        if let Some(endpoint) = &endpoint {
-            endpoint.verified(received_at, signature.by_newest);
-        }
+        let by_newest = signature.by_newest;
         let verified = Verified {
             body,
             envelope,
@@ -92,7 +91,11 @@ impl Delivery {
             endpoint,
             mismatch_reported: AtomicBool::new(false),
         };
-        Ok(Self { verified: Arc::new(verified), claim: None })
+        let delivery = Self { verified: Arc::new(verified), claim: None };
+        if let Some(endpoint) = &delivery.verified.endpoint {
+            endpoint.verified(&delivery, by_newest);
+        }
+        Ok(delivery)
     }
 
     /// The event's id, the same in every attempt to deliver it ("Idempotency").
@@ -219,8 +222,8 @@ impl Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("id", &self.id())
-            .field("event_type", &self.event_type().as_str())
+            .field("id", &format_args!("\"{}\"", shown(self.id())))
+            .field("event_type", &self.event_type())
             .field("created_at", &self.created_at())
             .field("signed_at", &self.signed_at())
             .field("key", &self.key())

@@ -1,4 +1,5 @@
 #![doc = include_str!("docs.md")]
+#![doc = include_str!("telemetry/metrics.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
@@ -46,8 +47,7 @@ pub use verify::{Tolerance, Verification, Verifier, verify};
 /// need none of it.
 pub mod adapter {
     pub use crate::answer::Verdict;
-    pub use crate::budget::HeldBytes;
-    pub use crate::endpoint::{PendingCommit, RunPermit};
+    pub use crate::endpoint::{HeldBytes, PendingCommit, RunPermit};
     pub use crate::source::FindPeer;
     pub use crate::telemetry::{DeliverySpan, HandlerEnd, Telemetry, log_missing_layer};
 }

@@ -143,7 +143,7 @@ fn ends_of_handlers_lost_leases_and_store_errors_are_counted_apart() {
             .into_iter()
             .enumerate()
     {
-        (0..=times).for_each(|_| telemetry.handler_ended(&delivery, end));
+        (0..=times).for_each(|_| telemetry.handler_ended(&delivery, end, None));
     }
     for (times, operation) in StoreOperation::ALL.iter().copied().enumerate() {
         (0..=times).for_each(|_| telemetry.store_failed(operation, &"away"));

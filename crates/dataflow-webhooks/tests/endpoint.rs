@@ -60,6 +60,12 @@ fn what_was_chosen_is_kept() {
     assert_eq!(endpoint.keys().labels(), ["current", "previous"]);
 }
 
+#[test]
+fn an_endpoint_is_called_default_unless_it_is_named() {
+    assert_eq!(builder().build().unwrap().name(), "default");
+    assert_eq!(builder().name("orders").build().unwrap().name(), "orders");
+}
+
 mod ranges {
     use super::*;
 
@@ -146,6 +152,20 @@ mod ranges {
             assert!(builder().retention(time).build().is_err());
         }
         assert!(builder().tolerance(Tolerance::new(Duration::MAX, Duration::MAX)).build().is_err());
+    }
+
+    #[test]
+    fn a_name_is_1_to_64_characters_long() {
+        let choose = |b: EndpointBuilder, n| b.name("ä".repeat(n));
+        range("name", choose, [1, 64], [0, 65], |n| n.to_string());
+    }
+
+    #[test]
+    fn a_name_with_a_control_character_is_refused() {
+        for name in ["a\nb", "\u{1b}[31m", "\u{9b}31m", "\0"] {
+            let error = builder().name(name).build().unwrap_err().to_string();
+            assert_eq!(error, "name holds a control character");
+        }
     }
 
     #[test]

@@ -11,7 +11,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{BODY, NOW, OTHER, SECRET, builder, header, verifier};
-use dataflow_webhooks::{Endpoint, Outcome, Rejection, RejectionKind};
+use dataflow_webhooks::adapter::HandlerEnd;
+use dataflow_webhooks::{
+    Endpoint, EndpointBuilder, Outcome, Rejection, RejectionKind, StoreOperation,
+};
 
 /// An event with something to hide in every place that a person may choose.
 const PRIVATE: &[u8] = br#"{"id":"evt_1","type":"pipeline.created","created_at":"hush-1",
@@ -104,6 +107,22 @@ fn a_span_shows_id_type_key_and_skew() {
     }
 }
 
+#[test]
+fn a_span_shows_the_endpoint_where_it_has_a_name_of_its_own() {
+    let span_of = |builder: EndpointBuilder| {
+        capture(|| {
+            let endpoint = builder.build().unwrap();
+            let mut body = endpoint.begin("POST", [header(SECRET, NOW, BODY)], None).unwrap();
+            body.update(BODY).unwrap();
+            let _span = endpoint.telemetry().span(&body.finish().unwrap());
+        })
+    };
+    let named = span_of(builder().name("orders"));
+    assert!(named.contains("endpoint=\"orders\""), "{named}");
+    let unnamed = span_of(builder());
+    assert!(!unnamed.contains("endpoint="), "{unnamed}");
+}
+
 /// CVE-2026-34505: a flood of bad signatures stays cheap.
 #[test]
 fn a_flood_of_bad_signatures_is_explained_once_in_ten_seconds() {
@@ -141,6 +160,62 @@ fn what_the_sender_chose_is_escaped_and_cut() {
         "{log}"
     );
     assert!(!log.lines().any(|line| line.starts_with("\u{1b}") || line.starts_with('y')), "{log}");
+}
+
+/// What a terminal obeys, or shows in another order than it stands there: ESC and
+/// other C0 controls, DEL, C1 controls (U+009B is ESC and a bracket in one), line and
+/// paragraph separators, overrides of the direction, marks that cannot be seen.
+const OBEYED: [char; 13] = [
+    '\u{1b}', '\u{7}', '\u{8}', '\r', '\n', '\u{7f}', '\u{85}', '\u{9b}', '\u{2028}', '\u{2029}',
+    '\u{202e}', '\u{2066}', '\u{feff}',
+];
+
+#[test]
+fn no_character_that_a_terminal_obeys_gets_into_the_log() {
+    for odd in OBEYED {
+        let name = format!("a{odd}b");
+        let body = serde_json::json!({ "id": name, "type": name }).to_string();
+        let log = capture(|| {
+            let endpoint = builder().build().unwrap();
+            let line = header(SECRET, NOW, body.as_bytes());
+            let mut verification = endpoint.begin("POST", [line], None).unwrap();
+            verification.update(body.clone()).unwrap();
+            let delivery = verification.finish().unwrap();
+            assert_eq!((delivery.id(), delivery.event_type().as_str()), (&*name, &*name));
+            let telemetry = endpoint.telemetry();
+            let _span = telemetry.span(&delivery);
+            telemetry.answered(&delivery, Outcome::Failed, false);
+            telemetry.answered(&delivery, Outcome::Handled, true);
+            telemetry.handler_ended(&delivery, HandlerEnd::CutOff, None);
+            telemetry.lease_lost(&delivery, StoreOperation::Commit);
+            telemetry.processed_anyway(&delivery);
+        });
+        assert!(log.contains("event_id=a\\"), "{log:?}");
+        let lines = log.lines().filter(|line| !line.is_empty());
+        assert!(lines.clone().count() >= 6, "{log:?}");
+        assert!(!lines.collect::<String>().contains(odd), "{odd:?} is in {log:?}");
+        // A line break of the sender's would begin a line of its own.
+        assert!(!log.contains("\nb"), "{log:?}");
+    }
+}
+
+#[test]
+fn an_id_and_a_type_are_cut_at_64_characters_of_what_was_sent() {
+    let (shown, rest) = ("\u{1b}".repeat(64), "the rest");
+    let name = format!("{shown}{rest}");
+    let body = serde_json::json!({ "id": name, "type": name }).to_string();
+    let log = capture(|| {
+        let endpoint = builder().build().unwrap();
+        let line = header(SECRET, NOW, body.as_bytes());
+        let mut verification = endpoint.begin("POST", [line], None).unwrap();
+        verification.update(body.clone()).unwrap();
+        let _span = endpoint.telemetry().span(&verification.finish().unwrap());
+    });
+    let cut = format!("{}…", "\\u{1b}".repeat(64));
+    for field in ["event_id", "event_type"] {
+        assert!(log.contains(&format!("{field}={cut}")), "{log}");
+    }
+    assert!(!log.contains(rest), "{log}");
 }
 
 /// What is logged meanwhile on this thread, at every level.

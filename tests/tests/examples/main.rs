@@ -2,9 +2,12 @@
 #![cfg(unix)]
 
 mod program;
+mod receivers;
 
+mod answers;
 mod configuration;
 mod events;
 mod quickstart;
 mod rotation;
+mod sources;
 mod stopping;

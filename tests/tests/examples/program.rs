@@ -5,15 +5,19 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
-use webhook_tests::SECRET;
 
 /// Nothing that a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The example programs that are tested here.
+const EXAMPLES: [&str; 5] =
+    ["quickstart", "axum-receiver", "actix-receiver", "hyper-receiver", "observability"];
 
 /// Where the example programs are. `cargo xtask test` has built them and says
 /// so; under a bare `cargo test` they are built here, once.
@@ -31,7 +35,8 @@ fn build() -> PathBuf {
     let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
     let target = target.expect("a target folder around this test");
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "-p", "quickstart", "-p", "axum-receiver"])
+        .args(["build", "--quiet", "--locked"])
+        .args(EXAMPLES.iter().flat_map(|name| ["-p", *name]))
         .arg("--target-dir")
         .arg(target)
         // So that the programs are where they are looked for.
@@ -41,23 +46,6 @@ fn build() -> PathBuf {
         .expect("cargo");
     assert!(status.success(), "the examples do not build: {status}");
     target.join("debug")
-}
-
-/// `axum-receiver` with nothing set but a free port.
-pub(crate) fn receiver() -> Command {
-    let mut command = Command::new(path("axum-receiver"));
-    for variable in ["DATAFLOW_WEBHOOK_SECRET", "DATAFLOW_WEBHOOK_SECRET_FILE", "RUST_LOG"] {
-        command.env_remove(variable);
-    }
-    command.env("BIND", "127.0.0.1:0");
-    command
-}
-
-/// `axum-receiver` with the secret of the tests.
-pub(crate) fn receiver_with_secret() -> Command {
-    let mut command = receiver();
-    command.env("DATAFLOW_WEBHOOK_SECRET", SECRET);
-    command
 }
 
 /// A program that runs until this is dropped.
@@ -183,7 +171,9 @@ pub(crate) struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {
     pub(crate) fn new(name: &str, content: impl AsRef<[u8]>) -> Self {
-        let name = format!("webhook-tests-{}-{name}", std::process::id());
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let nth = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("webhook-tests-{}-{nth}-{name}", std::process::id());
         let this = Self(std::env::temp_dir().join(name));
         this.write(content);
         this

@@ -1,4 +1,4 @@
-//! axum-receiver: its secret file is read again on SIGHUP.
+//! The receivers: their secret file is read again on SIGHUP.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,7 +8,14 @@ use dataflow_webhooks_axum::Secret;
 use rustix::process::Signal;
 use webhook_tests::{Request, SECRET};
 
-use crate::program::{Program, TemporaryFile, receiver, receiver_with_secret};
+use crate::program::{Program, TemporaryFile};
+use crate::receivers::{Receiver, each_receiver};
+
+each_receiver! {
+    a_secret_is_rotated_without_a_restart_within_a_second,
+    a_bad_file_leaves_the_old_keys_in_force_and_the_log_says_why,
+    a_secret_from_the_environment_is_not_read_again,
+}
 
 const OLD: &str = "whsec_old_1a2b3c4d5e6f7g8h";
 const NEW: &str = "whsec_new_9z8y7x6w5v4u3t2s";
@@ -34,10 +41,9 @@ async fn becomes(status: u16, secret: &str, address: SocketAddr) -> bool {
     }
 }
 
-#[tokio::test]
-async fn a_secret_is_rotated_without_a_restart_within_a_second() {
+async fn a_secret_is_rotated_without_a_restart_within_a_second(receiver: Receiver) {
     let file = TemporaryFile::new("rotation", format!("{OLD}\n"));
-    let mut program = Program::start(receiver().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
+    let mut program = Program::start(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
     let address = program.address().await;
     assert_eq!((answer_to(OLD, address).await, answer_to(NEW, address).await), (200, 401));
 
@@ -60,10 +66,9 @@ async fn a_secret_is_rotated_without_a_restart_within_a_second() {
     assert!(!log.contains(OLD) && !log.contains(NEW), "{log}");
 }
 
-#[tokio::test]
-async fn a_bad_file_leaves_the_old_keys_in_force_and_the_log_says_why() {
+async fn a_bad_file_leaves_the_old_keys_in_force_and_the_log_says_why(receiver: Receiver) {
     let file = TemporaryFile::new("bad-rotation", OLD);
-    let mut program = Program::start(receiver().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
+    let mut program = Program::start(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
     let address = program.address().await;
     let bad =
         [("", "empty"), ("whsec_short", "11 bytes long"), ("whsec_blank in it, x", "white space")];
@@ -82,9 +87,8 @@ async fn a_bad_file_leaves_the_old_keys_in_force_and_the_log_says_why() {
     assert_eq!(answer_to(OLD, address).await, 200);
 }
 
-#[tokio::test]
-async fn a_secret_from_the_environment_is_not_read_again() {
-    let mut program = Program::start(&mut receiver_with_secret());
+async fn a_secret_from_the_environment_is_not_read_again(receiver: Receiver) {
+    let mut program = Program::start(&mut receiver.with_secret());
     let address = program.address().await;
     program.signal(Signal::HUP);
     program.logged("there is nothing to read again").await;

@@ -1,9 +1,10 @@
-//! What verification and the memory store cost, against the budget: `cargo bench -p
+//! What verification, an endpoint and the memory store cost, against the budget: `cargo bench -p
 //! dataflow-webhooks`.
 //!
 //! Times are ratios to a bare `hmac` in the same run: ours and the bare one take turns in many
 //! short rounds, so that a busy machine slows both alike. It prints, and never fails.
 
+mod endpoint;
 mod memory;
 mod rounds;
 mod table;
@@ -18,5 +19,6 @@ fn main() {
     };
     verification::ratios(effort);
     verification::allocations();
+    endpoint::reports(effort);
     memory::store(effort);
 }

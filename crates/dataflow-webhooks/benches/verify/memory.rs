@@ -67,7 +67,7 @@ fn claim_and_commit(store: &MemoryStore, key: &DedupKey) {
 }
 
 /// The memory store never waits.
-fn at_once<T>(mut future: Pin<Box<impl Future<Output = T> + ?Sized>>) -> T {
+pub(crate) fn at_once<T>(mut future: Pin<Box<impl Future<Output = T> + ?Sized>>) -> T {
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("the memory store waits"),

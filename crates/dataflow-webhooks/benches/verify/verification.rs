@@ -13,11 +13,11 @@ const SECRET: &str = "whsec_1a2b3c4d5e6f7g8h9i0j";
 const PREFIX: &[u8] = b"1706096400.";
 const KIB: usize = 1024;
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::constant(1_706_096_400, 0)
 }
 
-fn verifier() -> Verifier {
+pub(crate) fn verifier() -> Verifier {
     Verifier::new(KeyRing::new(Secret::new(SECRET).unwrap())).clock(now)
 }
 
@@ -27,7 +27,7 @@ fn precomputed() -> Hmac<Sha256> {
 }
 
 /// An event of so many bytes, most of them in its `data`.
-fn body(bytes: usize) -> Bytes {
+pub(crate) fn body(bytes: usize) -> Bytes {
     let mut text = String::from(
         r#"{"id":"evt_1a2b3c4d5e6f","type":"pipeline.run.completed","data":{"pipeline_id":""#,
     );
@@ -38,7 +38,7 @@ fn body(bytes: usize) -> Bytes {
     text.into()
 }
 
-fn header(body: &[u8]) -> String {
+pub(crate) fn header(body: &[u8]) -> String {
     sign(&Secret::new(SECRET).unwrap(), now(), body)
 }
 

@@ -5,8 +5,14 @@ use std::sync::Arc;
 
 use crate::hex::sha256_name;
 
+/// What stands before an id that is stored as it is.
+const PLAIN: &str = "id:";
+
 /// The longest id, in bytes, that is stored as it is.
 const LONGEST_PLAIN_ID: usize = 64;
+
+/// The longest key, in bytes, of an id that is stored as it is.
+const LONGEST_PLAIN_KEY: usize = PLAIN.len() + LONGEST_PLAIN_ID;
 
 /// An event's id in a form that is safe in every store.
 ///
@@ -29,8 +35,10 @@ impl DedupKey {
     /// The key of the event with this id. Any string has one, the empty one included.
     #[must_use]
     pub fn from_event_id(id: &str) -> Self {
-        let text = if is_plain(id) { ["id:", id].concat() } else { sha256_name(id.as_bytes()) };
-        Self(text.into())
+        match plain(id, &mut [0; LONGEST_PLAIN_KEY]) {
+            Some(text) => Self(text.into()),
+            None => Self(sha256_name(id.as_bytes()).into()),
+        }
     }
 
     /// The key's text.
@@ -40,11 +48,19 @@ impl DedupKey {
     }
 }
 
-fn is_plain(id: &str) -> bool {
-    (1..=LONGEST_PLAIN_ID).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-'))
+/// The key of an id that can be stored as it is. It is put together outside of the
+/// heap, so that the shared text is the only allocation of a delivery's key.
+fn plain<'a>(id: &str, room: &'a mut [u8; LONGEST_PLAIN_KEY]) -> Option<&'a str> {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+    if id.is_empty() || !id.bytes().all(is_safe) {
+        return None;
+    }
+    // None where the id is too long.
+    let text = room.get_mut(..PLAIN.len() + id.len())?;
+    let (tag, rest) = text.split_at_mut(PLAIN.len());
+    tag.copy_from_slice(PLAIN.as_bytes());
+    rest.copy_from_slice(id.as_bytes());
+    str::from_utf8(text).ok()
 }
 
 impl fmt::Display for DedupKey {

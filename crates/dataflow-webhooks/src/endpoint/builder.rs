@@ -13,7 +13,7 @@ use crate::budget::UnverifiedBudget;
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::source::SourceAllowList;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{DEFAULT_NAME, Telemetry};
 use crate::verify::{Clock, Tolerance, Verifier};
 
 const MIB: usize = 1024 * 1024;
@@ -35,6 +35,7 @@ pub enum OnStoreFailure {
 /// Configures an [`Endpoint`]. [`build`](Self::build) checks it all.
 #[must_use = "nothing happens before build()"]
 pub struct EndpointBuilder {
+    name: String,
     keys: KeyRing,
     dedup: Dedup,
     on_store_failure: OnStoreFailure,
@@ -57,6 +58,7 @@ impl EndpointBuilder {
         let lease = Duration::from_secs(30);
         let retention = 24 * HOUR;
         Self {
+            name: DEFAULT_NAME.to_owned(),
             keys,
             dedup: Dedup::Memory,
             on_store_failure: OnStoreFailure::default(),
@@ -75,6 +77,17 @@ impl EndpointBuilder {
             source: None,
             clock: Clock::default(),
         }
+    }
+
+    /// A word of your own that tells this endpoint from others of the process: the
+    /// label `endpoint` of every metric, and a field of every span. Default:
+    /// `default`, which spans leave out; 1 to 64 characters, none of them a control
+    /// character.
+    ///
+    /// Endpoints of one name add up in one set of series.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// The dedup store. Default: a [`MemoryStore`] of 250 000 events, which one
@@ -181,6 +194,10 @@ impl EndpointBuilder {
     /// range.
     pub fn build(self) -> Result<Endpoint, EndpointError> {
         let mut limits = self.limits;
+        between("name", self.name.chars().count(), 1, 64, "characters long")?;
+        if self.name.chars().any(char::is_control) {
+            return Err(EndpointError(Flaw::Words("name holds a control character")));
+        }
         between("max_body_bytes", limits.max_body_bytes, 1024, 64 * MIB, "bytes")?;
         let fastest = Duration::from_millis(10);
         span("answer_within", limits.answer_within, fastest, Duration::from_millis(4900))?;
@@ -197,17 +214,21 @@ impl EndpointBuilder {
         between("unverified_budget", self.budget.limit(), longest, usize::MAX, "bytes")?;
 
         if let Some(flaw) = self.source.as_ref().and_then(SourceAllowList::flaw) {
-            return Err(EndpointError(Flaw::Source(flaw)));
+            return Err(EndpointError(Flaw::Words(flaw)));
         }
 
         limits.terms = Terms::new(self.lease, self.retention);
+        let telemetry = Arc::new(Telemetry::new(&self.name, &self.keys.labels()));
+        let memory = || {
+            let telemetry = Arc::clone(&telemetry);
+            MemoryStore::new().on_eviction(move || telemetry.evicted())
+        };
         let stand_in = match (&self.dedup, self.on_store_failure) {
-            (Dedup::Store(_), OnStoreFailure::ProcessAnyway) => Some(MemoryStore::new()),
+            (Dedup::Store(_), OnStoreFailure::ProcessAnyway) => Some(memory()),
             _ => None,
         };
-        let memory = matches!(self.dedup, Dedup::Memory).then(MemoryStore::new);
         let store = match self.dedup {
-            Dedup::Memory => memory.clone().map(|store| Arc::new(store) as Arc<dyn DedupStore>),
+            Dedup::Memory => Some(Arc::new(memory()) as Arc<dyn DedupStore>),
             Dedup::Store(store) => Some(store),
             Dedup::Without => None,
         };
@@ -222,12 +243,11 @@ impl EndpointBuilder {
                 clock: self.clock,
                 store,
                 stand_in,
-                memory,
                 limits,
                 budget: self.budget,
                 source: self.source,
                 gate: Gate::default(),
-                telemetry: Telemetry::default(),
+                telemetry,
             }),
         })
     }
@@ -236,6 +256,7 @@ impl EndpointBuilder {
 impl fmt::Debug for EndpointBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndpointBuilder")
+            .field("name", &self.name)
             .field("keys", &self.keys)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
@@ -283,7 +304,7 @@ enum Flaw {
     Number { what: &'static str, figure: usize, least: usize, most: usize, unit: &'static str },
     Time { what: &'static str, time: Duration, least: Duration, most: Duration },
     Window { window: Duration, retention: Duration },
-    Source(&'static str),
+    Words(&'static str),
 }
 
 impl From<KeyRingError> for EndpointError {
@@ -296,7 +317,7 @@ impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Flaw::Keys(error) => error.fmt(f),
-            Flaw::Source(flaw) => f.write_str(flaw),
+            Flaw::Words(flaw) => f.write_str(flaw),
             Flaw::Number { what, figure, least, most: usize::MAX, unit } => {
                 write!(f, "{what} is {figure} {unit}; at least {least} are needed")
             }

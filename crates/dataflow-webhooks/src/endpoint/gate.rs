@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::Endpoint;
+use super::{Endpoint, Shared};
 use crate::rejection::{Rejection, RejectionKind as Kind};
+use crate::telemetry::Level;
 
 #[derive(Default)]
 pub(super) struct Gate {
@@ -76,6 +77,7 @@ impl Endpoint {
     /// [`TooManyRunning`](Kind::TooManyRunning).
     pub fn enter(&self) -> Result<RunPermit, Rejection> {
         self.shared.gate.enter(self.shared.limits.max_running())?;
+        self.shared.telemetry.raise(Level::Running, 1);
         Ok(RunPermit { endpoint: self.clone() })
     }
 
@@ -110,14 +112,18 @@ impl RunPermit {
     /// and no longer against the limit of running handlers.
     #[must_use]
     pub fn into_pending(self) -> PendingCommit {
-        self.endpoint.shared.gate.pending.fetch_add(1, SeqCst);
+        let Shared { gate, telemetry, .. } = &*self.endpoint.shared;
+        gate.pending.fetch_add(1, SeqCst);
+        telemetry.raise(Level::PendingCommits, 1);
         PendingCommit { endpoint: self.endpoint.clone() }
     }
 }
 
 impl Drop for RunPermit {
     fn drop(&mut self) {
-        let gate = &self.endpoint.shared.gate;
+        let Shared { gate, telemetry, .. } = &*self.endpoint.shared;
+        // First, so that whoever drains finds nothing left.
+        telemetry.lower(Level::Running, 1);
         gate.leave(&gate.running);
     }
 }
@@ -136,7 +142,9 @@ pub struct PendingCommit {
 
 impl Drop for PendingCommit {
     fn drop(&mut self) {
-        let gate = &self.endpoint.shared.gate;
+        let Shared { gate, telemetry, .. } = &*self.endpoint.shared;
+        // First, so that whoever drains finds nothing left.
+        telemetry.lower(Level::PendingCommits, 1);
         gate.leave(&gate.pending);
     }
 }

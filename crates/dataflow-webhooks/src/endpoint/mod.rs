@@ -5,9 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use jiff::Timestamp;
-
 use crate::budget::UnverifiedBudget;
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::delivery::{Delivery, Observer};
@@ -15,8 +12,9 @@ use crate::explain::{Effort, Explanation, explain};
 use crate::keyring::KeyRing;
 use crate::rejection::{Rejection, RejectionKind};
 use crate::source::{SourceAllowList, Unlisted};
-use crate::telemetry::{Counts, Telemetry};
+use crate::telemetry::{Counts, Level, Telemetry};
 use crate::verify::{Clock, Tolerance, Verification, Verifier};
+use bytes::Bytes;
 
 mod builder;
 mod gate;
@@ -53,13 +51,12 @@ struct Shared {
     store: Option<Arc<dyn DedupStore>>,
     /// What dedups while the store is away, where the user asked for that.
     stand_in: Option<MemoryStore>,
-    /// The store once more, where it is the default one: for its counts.
-    memory: Option<MemoryStore>,
     limits: Limits,
     budget: UnverifiedBudget,
     source: Option<SourceAllowList>,
     gate: gate::Gate,
-    telemetry: Telemetry,
+    /// Shared with the memory stores that report to it.
+    telemetry: Arc<Telemetry>,
 }
 
 /// The times and numbers that an endpoint keeps to. See
@@ -136,6 +133,13 @@ impl Endpoint {
         EndpointBuilder::new(keys.into())
     }
 
+    /// What it is called in metrics and spans; `default` unless it was
+    /// [named](EndpointBuilder::name).
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared.telemetry.endpoint()
+    }
+
     /// The keys, to be [replaced](KeyRing::replace) while requests run.
     #[must_use]
     pub fn keys(&self) -> &KeyRing {
@@ -174,6 +178,15 @@ impl Endpoint {
         &self.shared.budget
     }
 
+    /// Counts the bytes of a verified body that waits for another delivery of its
+    /// event against the [budget](Self::unverified_budget), until what this gives
+    /// is dropped. `None` when there is no room for them. For adapters.
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> Option<HeldBytes> {
+        self.shared.grant(0, bytes).ok()?;
+        Some(HeldBytes { endpoint: self.clone(), bytes })
+    }
+
     /// What it has counted since it was made.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -181,8 +194,6 @@ impl Endpoint {
         counts.running = self.shared.gate.running();
         counts.pending_commits = self.shared.gate.pending();
         counts.unverified_bytes = self.shared.budget.held();
-        let memories = self.shared.memory.iter().chain(&self.shared.stand_in);
-        counts.evictions = memories.map(MemoryStore::evictions).sum();
         counts
     }
 
@@ -275,11 +286,16 @@ impl Endpoint {
 
 impl Observer for Shared {
     fn grant(&self, so_far: usize, more: usize) -> Result<(), Rejection> {
-        self.budget.grant(so_far, more)
+        self.budget.grant(so_far, more)?;
+        self.telemetry.raise(Level::UnverifiedBytes, more);
+        Ok(())
     }
 
     fn give_back(&self, bytes: usize) {
-        self.budget.give_back(bytes);
+        if bytes > 0 {
+            self.budget.give_back(bytes);
+            self.telemetry.lower(Level::UnverifiedBytes, bytes);
+        }
     }
 
     fn endpoint_id(&self) -> u64 {
@@ -293,8 +309,8 @@ impl Observer for Shared {
         });
     }
 
-    fn verified(&self, at: Timestamp, by_newest: bool) {
-        self.telemetry.verified(at, by_newest);
+    fn verified(&self, delivery: &Delivery, by_newest: bool) {
+        self.telemetry.verified(delivery, by_newest);
     }
 
     fn unlisted(&self, delivery: &Delivery, unlisted: Unlisted) {
@@ -309,10 +325,29 @@ impl Observer for Shared {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
+            .field("name", &self.name())
             .field("verifier", &self.shared.verifier)
             .field("limits", &self.shared.limits)
             .field("budget", &self.shared.budget)
             .field("draining", &self.is_draining())
             .finish_non_exhaustive()
+    }
+}
+
+/// Bytes counted until this is dropped. See [`Endpoint::hold`].
+pub struct HeldBytes {
+    endpoint: Endpoint,
+    bytes: usize,
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.endpoint.shared.give_back(self.bytes);
+    }
+}
+
+impl fmt::Debug for HeldBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldBytes").field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }

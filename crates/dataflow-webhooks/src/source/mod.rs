@@ -84,6 +84,22 @@ impl SourceAllowList {
         Self::new::<IpNet>([])
     }
 
+    /// Reads networks or single addresses, separated by commas:
+    /// `203.0.113.0/24, ::1`. For the trusted proxies of [`behind`](Self::behind)
+    /// as well, where they come from a variable or a file.
+    ///
+    /// # Errors
+    ///
+    /// An entry, which the error shows, is neither; an empty one is not either.
+    pub fn networks(text: &str) -> Result<Vec<IpNet>, SourceError> {
+        let one = |entry: &str| {
+            let entry = entry.trim();
+            let network = entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| SourceError(entry.to_owned()))
+        };
+        text.split(',').map(one).collect()
+    }
+
     /// Requests come through these proxies, which write this header.
     ///
     /// Of a request whose peer is one of them, all lines of the header are
@@ -198,17 +214,12 @@ impl From<Unlisted> for Rejection {
     }
 }
 
-/// Networks or single addresses, separated by commas: `203.0.113.0/24, ::1`.
+/// As [`SourceAllowList::networks`].
 impl FromStr for SourceAllowList {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        let one = |entry: &str| {
-            let entry = entry.trim();
-            let network = entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
-            network.map_err(|_| SourceError(entry.to_owned()))
-        };
-        Ok(Self::new(text.split(',').map(one).collect::<Result<Vec<IpNet>, _>>()?))
+        Self::networks(text).map(Self::new)
     }
 }
 

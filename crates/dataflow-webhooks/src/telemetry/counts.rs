@@ -1,4 +1,4 @@
-//! What an endpoint has counted, as a snapshot.
+//! What an endpoint has counted, as a snapshot; by what it is told apart.
 
 use std::fmt;
 
@@ -9,6 +9,10 @@ use crate::rejection::RejectionKind;
 
 /// What an endpoint has counted since it was made. See
 /// [`Endpoint::counts`](crate::Endpoint::counts).
+///
+/// How long things took (handlers, calls of the store, the way from the event to
+/// its signing, the skew) is not here: the feature `metrics` has it, as histograms;
+/// see "Metrics" in the [crate's documentation](crate).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Counts {
@@ -110,6 +114,37 @@ impl StoreOperation {
             Self::Renew => "renew",
             Self::Commit => "commit",
             Self::Release => "release",
+        }
+    }
+}
+
+/// How a handler ended, whether anybody still waited for its answer or not. A closed set of
+/// labels for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandlerEnd {
+    /// It answered 2xx.
+    Succeeded,
+    /// It answered anything else, or failed.
+    Failed,
+    /// It panicked.
+    Panicked,
+    /// It was dropped at the longest run.
+    CutOff,
+}
+
+impl HandlerEnd {
+    /// Every end, in the order of declaration.
+    pub const ALL: &'static [Self] = &[Self::Succeeded, Self::Failed, Self::Panicked, Self::CutOff];
+
+    /// The name as it stands in metric labels, in `snake_case`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::CutOff => "cut_off",
         }
     }
 }

@@ -1,14 +1,12 @@
-//! What an operator sees: counts, log lines, one span for each delivery.
+//! What an operator sees: counts, metrics, log lines, one span for each delivery.
 //!
-//! The only code that knows the `tracing` feature; the other crates call it.
-//! Never a body, never a secret; what the sender chose (ids, types) is escaped
-//! and cut at 64 characters.
+//! The only code that knows the features `tracing` and `metrics`; the other crates
+//! call it. Never a body, never a secret; what the sender chose (ids, types) is
+//! escaped and cut at 64 characters in logs, and never a label of a metric.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -19,12 +17,21 @@ use crate::explain::Explanation;
 use crate::rejection::{Rejection, RejectionKind};
 use crate::source::Unlisted;
 
+/// What an endpoint is called that has no name of its own.
+pub(crate) const DEFAULT_NAME: &str = "default";
+
 mod counts;
+mod facade;
+mod meters;
 mod quiet;
+mod series;
+mod span;
 
 use counts::position;
-pub use counts::{Counts, StoreOperation};
+pub use counts::{Counts, HandlerEnd, StoreOperation};
+use meters::Meters;
 use quiet::Quiet;
+pub use span::DeliverySpan;
 
 /// Forwards to `tracing`'s macro of that name, with one field or none before the
 /// text; without the feature both are still type-checked and used, and nothing
@@ -43,23 +50,20 @@ pub(crate) fn config_warning(warning: &dyn fmt::Display) {
     log!(warn, "{warning}");
 }
 
-/// How a handler ended, whether anybody still waited for its answer or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum HandlerEnd {
-    /// It answered 2xx.
-    Succeeded,
-    /// It answered anything else, or failed.
-    Failed,
-    /// It panicked.
-    Panicked,
-    /// It was dropped at the longest run.
-    CutOff,
+/// What goes up and down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Running,
+    PendingCommits,
+    UnverifiedBytes,
+}
+
+impl Level {
+    const ALL: &'static [Self] = &[Self::Running, Self::PendingCommits, Self::UnverifiedBytes];
 }
 
 /// Where adapters report what they saw. Read it with
 /// [`Endpoint::counts`](crate::Endpoint::counts).
-#[derive(Default)]
 pub struct Telemetry {
     outcomes: [AtomicU64; Outcome::ALL.len()],
     rejections: [AtomicU64; RejectionKind::ALL.len()],
@@ -71,22 +75,57 @@ pub struct Telemetry {
     in_a_row: AtomicU64,
     /// Unix time in milliseconds; 0 is never.
     last_authentic: AtomicI64,
-    handlers: [AtomicU64; 4],
+    handlers: [AtomicU64; HandlerEnd::ALL.len()],
     lease_lost: AtomicU64,
     processed_anyway: AtomicU64,
     mismatched: AtomicU64,
+    evictions: AtomicU64,
     /// One for each kind, so that what anyone can cause cannot keep out what a
     /// sender with a wrong clock or key does.
     quiet: [Quiet; RejectionKind::ALL.len()],
     quiet_in_flight: Quiet,
+    meters: Meters,
 }
 
 impl Telemetry {
+    /// Whether times are looked at: only with the feature `metrics` (of this crate,
+    /// whoever has switched it on). Where they are not, no clock need be read.
+    pub const TAKES_TIMES: bool = cfg!(feature = "metrics");
+
+    /// Of the endpoint of this name, whose keys have these labels now.
+    pub(crate) fn new(endpoint: &str, keys: &[String]) -> Self {
+        Self {
+            outcomes: Default::default(),
+            rejections: Default::default(),
+            store_errors: Default::default(),
+            authentic: AtomicU64::default(),
+            authentic_by_older_key: AtomicU64::default(),
+            authentic_from_unlisted: AtomicU64::default(),
+            authentic_refused: AtomicU64::default(),
+            in_a_row: AtomicU64::default(),
+            last_authentic: AtomicI64::default(),
+            handlers: Default::default(),
+            lease_lost: AtomicU64::default(),
+            processed_anyway: AtomicU64::default(),
+            mismatched: AtomicU64::default(),
+            evictions: AtomicU64::default(),
+            quiet: Default::default(),
+            quiet_in_flight: Quiet::default(),
+            meters: Meters::new(endpoint, keys),
+        }
+    }
+
+    /// The name of the endpoint.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.meters.endpoint()
+    }
+
     /// A request was refused before a claim.
     pub fn rejected(&self, rejection: &Rejection) {
         let kind = rejection.kind();
         if let Some(index) = position(RejectionKind::ALL, &kind) {
             add(&self.rejections[index]);
+            self.meters.update(|series| series.rejections[index].increment(1));
         }
         use RejectionKind as K;
         match kind {
@@ -108,7 +147,10 @@ impl Telemetry {
     /// as success.
     pub fn answered(&self, delivery: &Delivery, outcome: Outcome, is_200: bool) {
         match position(Outcome::ALL, &outcome) {
-            Some(index) => add(&self.outcomes[index]),
+            Some(index) => {
+                add(&self.outcomes[index]);
+                self.meters.update(|series| series.outcomes[index].increment(1));
+            }
             // A rejection: `rejected` has counted and logged it.
             None => {
                 self.count_refused();
@@ -117,7 +159,7 @@ impl Telemetry {
         }
         let (id, event_type) = (shown(delivery.id()), shown(delivery.event_type().as_str()));
         if is_200 {
-            self.in_a_row.store(0, Relaxed);
+            self.end_row();
             log!(debug, %outcome, "answered 200 to {id} ({event_type})");
         } else {
             let in_a_row = self.count_refused();
@@ -135,9 +177,13 @@ impl Telemetry {
         }
     }
 
-    /// A handler ended.
-    pub fn handler_ended(&self, delivery: &Delivery, end: HandlerEnd) {
+    /// A handler ended. `took` is the time from its beginning to this end, where
+    /// somebody [looks at it](Self::TAKES_TIMES).
+    pub fn handler_ended(&self, delivery: &Delivery, end: HandlerEnd, took: Option<Duration>) {
         add(&self.handlers[end as usize]);
+        if let Some(took) = took {
+            self.meters.update(|series| series.handlers[end as usize].record(took.as_secs_f64()));
+        }
         let id = shown(delivery.id());
         match end {
             HandlerEnd::Succeeded | HandlerEnd::Failed => {
@@ -150,10 +196,18 @@ impl Telemetry {
         }
     }
 
+    /// A call of the dedup store took this time, whatever came of it.
+    pub fn store_called(&self, operation: StoreOperation, took: Duration) {
+        if let Some(index) = position(StoreOperation::ALL, &operation) {
+            self.meters.update(|series| series.store_calls[index].record(took.as_secs_f64()));
+        }
+    }
+
     /// A call of the dedup store failed or took too long.
     pub fn store_failed(&self, operation: StoreOperation, error: &dyn fmt::Display) {
         if let Some(index) = position(StoreOperation::ALL, &operation) {
             add(&self.store_errors[index]);
+            self.meters.update(|series| series.store_errors[index].increment(1));
         }
         log!(warn, %operation, "the dedup store failed to {operation}: {error}");
     }
@@ -161,6 +215,9 @@ impl Telemetry {
     /// The holder of a claim came to renew or settle it and was refused.
     pub fn lease_lost(&self, delivery: &Delivery, operation: StoreOperation) {
         add(&self.lease_lost);
+        if let Some(index) = position(StoreOperation::ALL, &operation) {
+            self.meters.update(|series| series.lease_lost[index].increment(1));
+        }
         let (id, epoch) = (shown(delivery.id()), delivery.epoch().unwrap_or(0));
         log!(
             warn,
@@ -174,16 +231,35 @@ impl Telemetry {
     /// delivery.
     pub fn processed_anyway(&self, delivery: &Delivery) {
         add(&self.processed_anyway);
+        self.meters.update(|series| series.processed_anyway.increment(1));
         let id = shown(delivery.id());
         log!(warn, "{id} is handled without the dedup store: another process may handle it too");
     }
 
-    pub(crate) fn verified(&self, at: Timestamp, by_newest: bool) {
+    pub(crate) fn verified(&self, delivery: &Delivery, by_newest: bool) {
         add(&self.authentic);
         if !by_newest {
             add(&self.authentic_by_older_key);
         }
-        self.last_authentic.fetch_max(at.as_millisecond(), Relaxed);
+        let at = delivery.received_at().as_millisecond();
+        let latest = self.last_authentic.fetch_max(at, Relaxed).max(at);
+        self.meters.update(|series| series.delivered(delivery, latest));
+    }
+
+    /// So many more handlers, commits or bytes than before.
+    pub(crate) fn raise(&self, level: Level, by: usize) {
+        self.meters.update(|series| series.levels[level as usize].increment(by as f64));
+    }
+
+    /// So many fewer. Called for all that was raised, whatever became of it.
+    pub(crate) fn lower(&self, level: Level, by: usize) {
+        self.meters.update(|series| series.levels[level as usize].decrement(by as f64));
+    }
+
+    /// A memory store of the endpoint's own has dropped a record before its time.
+    pub(crate) fn evicted(&self) {
+        add(&self.evictions);
+        self.meters.update(|series| series.evictions.increment(1));
     }
 
     /// An authentic delivery came from a source that is not on the list. Each
@@ -191,6 +267,7 @@ impl Telemetry {
     /// secret can cause it.
     pub(crate) fn unlisted(&self, delivery: &Delivery, unlisted: Unlisted) {
         add(&self.authentic_from_unlisted);
+        self.meters.update(|series| series.unlisted.increment(1));
         let id = shown(delivery.id());
         match unlisted {
             Unlisted::Address(source) => {
@@ -206,6 +283,7 @@ impl Telemetry {
 
     pub(crate) fn mismatched(&self, delivery: &Delivery) {
         add(&self.mismatched);
+        self.meters.update(|series| series.mismatched(delivery));
         let (id, event_type) = (shown(delivery.id()), shown(delivery.event_type().as_str()));
         log!(warn, "the data of {id} does not fit its type {event_type}; it is kept as raw JSON");
     }
@@ -234,7 +312,8 @@ impl Telemetry {
     /// The span that a delivery's work runs in.
     #[must_use]
     pub fn span(&self, delivery: &Delivery) -> DeliverySpan {
-        DeliverySpan::new(delivery)
+        let endpoint = self.meters.endpoint();
+        DeliverySpan::new(delivery, (endpoint != DEFAULT_NAME).then_some(endpoint))
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -259,13 +338,27 @@ impl Telemetry {
             lease_lost: get(&self.lease_lost),
             processed_anyway: get(&self.processed_anyway),
             mismatched: get(&self.mismatched),
+            evictions: get(&self.evictions),
             ..Counts::default()
         }
     }
 
     fn count_refused(&self) -> u64 {
         add(&self.authentic_refused);
+        self.meters.update(|series| {
+            series.refused.increment(1);
+            series.refused_in_a_row.increment(1.0);
+        });
         self.in_a_row.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Takes the row off what the gauge shows: if it were set, two at once could
+    /// set it in the wrong order, and it would stay wrong.
+    fn end_row(&self) {
+        let row = self.in_a_row.swap(0, Relaxed);
+        if row > 0 {
+            self.meters.update(|series| series.refused_in_a_row.decrement(row as f64));
+        }
     }
 
     /// May a line of this kind go out? How many were held back before it.
@@ -279,6 +372,13 @@ impl Telemetry {
             Some(others) => log!(warn, others, "answered {status}: {rejection}"),
             None => log!(debug, "answered {status}: {rejection}"),
         }
+    }
+}
+
+/// Another endpoint of this name may go on, and its row is its own.
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.end_row();
     }
 }
 
@@ -296,56 +396,4 @@ fn add(count: &AtomicU64) {
 /// a mistake in the application, which the operator has to see. For adapters.
 pub fn log_missing_layer(fix: &dyn fmt::Display) {
     log!(error, "{fix}");
-}
-
-/// The span of one delivery: event id, type, key label, skew, and in the end the
-/// outcome. Empty without the feature `tracing`.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct DeliverySpan {
-    #[cfg(feature = "tracing")]
-    span: tracing::Span,
-}
-
-impl DeliverySpan {
-    #[cfg(feature = "tracing")]
-    fn new(delivery: &Delivery) -> Self {
-        let span = tracing::info_span!(
-            target: "dataflow_webhooks",
-            "delivery",
-            event_id = %shown(delivery.id()),
-            event_type = %shown(delivery.event_type().as_str()),
-            key = delivery.key(),
-            skew_seconds = delivery.skew().as_secs(),
-            outcome = tracing::field::Empty,
-        );
-        Self { span }
-    }
-
-    #[cfg(not(feature = "tracing"))]
-    fn new(_delivery: &Delivery) -> Self {
-        Self {}
-    }
-
-    /// Writes the outcome into the span, once there is one.
-    pub fn record(&self, outcome: Outcome) {
-        // The field is looked up by its name: not where nobody listens.
-        #[cfg(feature = "tracing")]
-        if !self.span.is_disabled() {
-            self.span.record("outcome", outcome.as_str());
-        }
-        #[cfg(not(feature = "tracing"))]
-        let _ = outcome;
-    }
-
-    /// Polls a future inside the span.
-    pub fn poll<F: Future + ?Sized>(
-        &self,
-        future: Pin<&mut F>,
-        cx: &mut Context<'_>,
-    ) -> Poll<F::Output> {
-        #[cfg(feature = "tracing")]
-        let _entered = self.span.enter();
-        future.poll(cx)
-    }
 }

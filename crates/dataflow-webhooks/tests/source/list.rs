@@ -72,6 +72,13 @@ fn an_entry_that_is_no_address_is_named() {
 }
 
 #[test]
+fn networks_are_read_from_text_in_order_and_an_address_is_a_network() {
+    let networks = SourceAllowList::networks(" 10.0.0.0/8,203.0.113.7 ,2001:db8::/32").unwrap();
+    let shown: Vec<String> = networks.iter().map(IpNet::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "203.0.113.7/32", "2001:db8::/32"]);
+}
+
+#[test]
 fn a_list_that_refuses_everything_is_an_error_at_construction() {
     let error = builder().source(SourceAllowList::empty()).build().unwrap_err();
     assert!(error.to_string().contains("report_only()"), "{error}");

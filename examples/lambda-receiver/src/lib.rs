@@ -1,0 +1,40 @@
+//! The service that AWS Lambda calls for each request, and what is done with an
+//! event. Apart from the program, so that tests call it with recorded events.
+//!
+//! **The process is frozen as soon as an answer is out.** Elsewhere a handler
+//! whose sender was told 503 after 4.5 s runs on to its end. Here it stops where
+//! it is, and goes on, if ever, during a later request: its lease lapses
+//! meanwhile, and the event is handled again. So a handler must be done well
+//! within 4.5 s, or put the event into a queue.
+
+mod events;
+mod peer;
+
+use std::convert::Infallible;
+
+use dataflow_webhooks::Endpoint;
+use dataflow_webhooks_tower::{ResponseBody, WebhookLayer};
+use http::Response;
+use http_body_util::Empty;
+use lambda_http::Request;
+use tower::{Layer as _, Service, service_fn};
+
+use bytes::Bytes;
+
+/// What the service answers.
+pub type Answer = Response<ResponseBody<Empty<Bytes>>>;
+
+/// Verifies, claims, handles and answers. Which paths come here is the
+/// configuration of whatever calls the function: an API Gateway, a function URL,
+/// a load balancer.
+///
+/// Where the endpoint has a list of allowed sources, the source is who called the
+/// gateway or the function URL, as that says; see `peer.rs`.
+#[must_use]
+pub fn service(
+    endpoint: Endpoint,
+) -> impl Service<Request, Response = Answer, Error = Infallible, Future: Send> + Clone + Send {
+    WebhookLayer::new(endpoint)
+        .peer(|parts| peer::address(parts.extensions.get()?))
+        .layer(service_fn(events::handle))
+}

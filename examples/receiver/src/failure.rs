@@ -1,0 +1,37 @@
+//! Why a program ends, in one line.
+
+use std::error::Error;
+use std::fmt;
+
+/// Why a program ends, in one line, and with which exit code.
+#[derive(Debug)]
+pub struct Failure {
+    exit_code: i32,
+    message: String,
+}
+
+impl Failure {
+    /// A variable is missing or wrong. Exit code 2.
+    pub fn in_configuration(error: impl ToString) -> Self {
+        Self { exit_code: 2, message: error.to_string() }
+    }
+
+    /// Anything later. Exit code 1.
+    pub fn at_run_time(error: impl ToString) -> Self {
+        Self { exit_code: 1, message: error.to_string() }
+    }
+
+    /// What the program exits with.
+    #[must_use]
+    pub const fn exit_code(&self) -> i32 {
+        self.exit_code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {}

@@ -1,0 +1,80 @@
+//! What the example receivers share: all that is not their framework's.
+//!
+//! A receiver is [`run`] with a function that serves until it is told to stop.
+//! `events.rs` is the file to make your own; `README.md` is the contract of the
+//! programs: variables, signals, output, exit codes.
+
+mod events;
+mod failure;
+#[cfg(feature = "http1")]
+pub mod http1;
+mod keys;
+mod log;
+mod settings;
+mod signals;
+
+use std::io::{self, Write as _};
+
+use dataflow_webhooks::Endpoint;
+use tokio::net::TcpListener;
+use tracing::info;
+
+pub use events::process;
+pub use failure::Failure;
+pub use settings::{Settings, address};
+pub use signals::Stop;
+
+/// Where the platform delivers to.
+pub const PATH: &str = "/webhooks/dataflow";
+
+/// A receiver that is configured and listens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Receiver {
+    /// What its deliveries are verified and claimed by.
+    pub endpoint: Endpoint,
+    /// Where its connections arrive.
+    pub listener: TcpListener,
+    /// Says when it is to stop.
+    pub stop: Stop,
+}
+
+/// Runs a program from its first line of log to its exit code. `serve` accepts
+/// connections until [`Stop::requested`], and then waits as [`Stop::drain`] does.
+///
+/// `program` is the name in the one line that a failure prints.
+pub async fn run<F>(program: &str, serve: impl FnOnce(Receiver) -> F) -> !
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    log::to_stderr();
+    let code = match start(serve).await {
+        Ok(()) => 0,
+        Err(failure) => {
+            // Not `eprintln!`, which panics when nobody reads stderr any more.
+            let _ = writeln!(io::stderr(), "{program}: {failure}");
+            failure.exit_code()
+        }
+    };
+    // Not a return, which would wait for a line that stdout does not take.
+    std::process::exit(code);
+}
+
+async fn start<F>(serve: impl FnOnce(Receiver) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let Settings { endpoint, bind } = Settings::from_env()?;
+
+    // Before anybody can know that the program runs, and signal it.
+    let stop = Stop::listen().map_err(Failure::at_run_time)?;
+    keys::read_again_on_hang_up(endpoint.keys().clone())?;
+
+    let cannot = |error| Failure::at_run_time(format!("cannot listen on {bind}: {error}"));
+    let listener = TcpListener::bind(bind).await.map_err(cannot)?;
+    info!("listening on {}", listener.local_addr().map_err(cannot)?);
+
+    serve(Receiver { endpoint, listener, stop }).await?;
+    info!("stopped");
+    Ok(())
+}

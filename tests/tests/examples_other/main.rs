@@ -1,0 +1,12 @@
+//! The programs under `examples/` that are not like the others, started as a user
+//! starts them: Rocket with the core alone, and AWS Lambda.
+#![cfg(unix)]
+
+mod program;
+
+mod lambda_events;
+mod lambda_program;
+mod lambda_service;
+mod rocket_answers;
+mod rocket_configuration;
+mod rocket_runs;
