@@ -1,6 +1,6 @@
 //! The stacks that a rule is to hold on, and actix-web's side of what they share.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use actix_web::rt::System;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpResponse, HttpServer, dev};
 use tokio::net::TcpSocket;
 
 use crate::receiver::{Receiver, Server};
@@ -83,18 +83,30 @@ impl Receiver {
         workers: usize,
         routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     ) -> Self {
+        Self::run_actix(move || {
+            let server = HttpServer::new(move || App::new().configure(routes.clone()))
+                .workers(workers)
+                .disable_signals()
+                // Idle connections are to stay for as long as a test takes.
+                .client_request_timeout(Duration::from_secs(60))
+                .listen(listener().expect("a free port"))
+                .expect("a socket that listens");
+            let address = server.addrs()[0];
+            (server.run(), address)
+        })
+    }
+
+    /// Runs a server of actix-web's on a thread of its own, where `start` makes it,
+    /// and says where it listens.
+    ///
+    /// # Panics
+    ///
+    /// When `start` does.
+    pub fn run_actix(start: impl FnOnce() -> (dev::Server, SocketAddr) + Send + 'static) -> Self {
         let (starting, started) = mpsc::channel();
         std::thread::spawn(move || {
             System::new().block_on(async move {
-                let server = HttpServer::new(move || App::new().configure(routes.clone()))
-                    .workers(workers)
-                    .disable_signals()
-                    // Idle connections are to stay for as long as a test takes.
-                    .client_request_timeout(Duration::from_secs(60))
-                    .listen(listener().expect("a free port"))
-                    .expect("a socket that listens");
-                let address = server.addrs()[0];
-                let server = server.run();
+                let (server, address) = start();
                 let _ = starting.send((address, server.handle()));
                 server.await
             })

@@ -1,26 +1,16 @@
 //! Senders that hang up at every moment of a delivery: its event runs once, and
-//! is answered 200 in the end.
+//! is answered 200 in the end. What becomes of the handler is in `parity`.
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use dataflow_webhooks::Delivery;
 use tokio::time::sleep;
-use webhook_tests::{
-    Http2, Request, Served, Stack, Wire, delivery, endpoint, eventually, on_each_stack,
-};
+use webhook_tests::{Http2, Served, Stack, Wire, delivery, endpoint, eventually, on_each_stack};
 
 on_each_stack! {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     however_soon_after_the_body_the_sender_hangs_up_its_event_runs_once,
     #[tokio::test]
     wherever_in_the_request_the_sender_hangs_up_only_a_whole_body_runs,
-    #[tokio::test]
-    a_handler_whose_sender_is_gone_and_that_fails_leaves_the_event_to_the_retry,
-    #[tokio::test]
-    a_handler_whose_sender_is_gone_and_that_panics_leaves_the_event_to_the_retry,
-    #[tokio::test]
-    a_waiting_duplicate_whose_sender_is_gone_claims_nothing_in_vain,
 }
 
 #[derive(Clone, Copy)]
@@ -110,56 +100,4 @@ async fn however_soon_a_stream_is_reset_its_event_runs_once() {
         ids.push(id);
     }
     each_has_run_once_after_a_retry(&served, &ids).await;
-}
-
-async fn a_handler_whose_sender_is_gone_and_that_fails_leaves_the_event_to_the_retry(stack: Stack) {
-    let served = Served::start_on(stack, endpoint(), |delivery: Delivery| async move {
-        sleep(Duration::from_millis(50)).await;
-        match delivery.epoch() {
-            Some(1) => StatusCode::BAD_GATEWAY,
-            _ => StatusCode::OK,
-        }
-    })
-    .await;
-    let mut wire = served.connect().await;
-    wire.send(&delivery("evt_1")).await.unwrap();
-    eventually("it begins", || served.runs.begun("evt_1") == 1).await;
-    drop(wire);
-    eventually("it ends", || served.endpoint.counts().handlers_failed == 1).await;
-    assert_eq!(served.deliver("evt_1").await.status, 200);
-    assert_eq!(served.runs.ended("evt_1"), 2);
-}
-
-async fn a_handler_whose_sender_is_gone_and_that_panics_leaves_the_event_to_the_retry(
-    stack: Stack,
-) {
-    let served = Served::start_on(stack, endpoint(), |delivery: Delivery| async move {
-        sleep(Duration::from_millis(50)).await;
-        assert!(delivery.epoch() > Some(1), "the first run panics, as this test wants it to");
-    })
-    .await;
-    let mut wire = served.connect().await;
-    wire.send(&delivery("evt_1")).await.unwrap();
-    eventually("it begins", || served.runs.begun("evt_1") == 1).await;
-    wire.reset().unwrap();
-    // On the runtime by now, where nobody else would catch the panic.
-    eventually("it panics", || served.endpoint.counts().handlers_panicked == 1).await;
-    assert_eq!(served.deliver("evt_1").await.status, 200);
-    assert_eq!(served.runs.begun("evt_1"), 2);
-    assert_eq!(served.endpoint.counts().running, 0);
-}
-
-async fn a_waiting_duplicate_whose_sender_is_gone_claims_nothing_in_vain(stack: Stack) {
-    let served = Served::start_on(stack, endpoint(), |_| sleep(Duration::from_millis(100))).await;
-    let (mut first, mut second) = (served.connect().await, served.connect().await);
-    first.send(&delivery("evt_1")).await.unwrap();
-    eventually("the first runs", || served.runs.begun("evt_1") == 1).await;
-    second.send(&delivery("evt_1")).await.unwrap();
-    eventually("the second asks", || served.store.calls(CLAIM) > 2).await;
-    drop(second);
-    assert_eq!(first.answer().await.unwrap().status, 200);
-    eventually("nothing runs", || served.endpoint.counts().running == 0).await;
-    let retry: Request = delivery("evt_1");
-    assert_eq!(served.send(&retry).await.status, 200);
-    assert_eq!(served.runs.begun("evt_1"), 1);
 }

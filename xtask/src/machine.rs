@@ -1,6 +1,6 @@
 //! What has to be on the machine besides Rust, and how it gets there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::run::{Outcome, Stop, bold, command, output_of, run};
 
@@ -17,15 +17,17 @@ pub(crate) struct Need {
 }
 
 /// What the tests need: the platform's samples run in node and python3, curl
-/// is a sender, promtool checks the alert rules, cc links what is built.
-///
-/// promtool comes with Debian's whole Prometheus. Where systemd runs, that starts
-/// the server as well; nothing here needs it.
+/// is a sender, promtool checks the alert rules, the stores are tested on servers
+/// that setpriv starts and that end with the tests, cc links what is built.
 pub(crate) const OF_TESTS: &[Need] = &[
     Need { what: "node (18 or newer)", program: "node", from: 18, packages: &["nodejs"] },
     Need { what: "python3", program: "python3", from: 0, packages: &["python3"] },
     Need { what: "curl", program: "curl", from: 0, packages: &["curl"] },
     Need { what: "promtool", program: "promtool", from: 0, packages: &["prometheus"] },
+    Need { what: "redis-server", program: "redis-server", from: 6, packages: &["redis-server"] },
+    Need { what: "redis-cli", program: "redis-cli", from: 0, packages: &["redis-tools"] },
+    Need { what: "postgres", program: "postgres", from: 13, packages: &["postgresql"] },
+    Need { what: "setpriv", program: "setpriv", from: 0, packages: &["util-linux"] },
     Need { what: "cc", program: "cc", from: 0, packages: &["gcc", "libc6-dev"] },
 ];
 
@@ -33,11 +35,23 @@ pub(crate) const OF_TESTS: &[Need] = &[
 pub(crate) const OF_FUZZ: &[Need] =
     &[Need { what: "c++", program: "c++", from: 0, packages: &["g++"] }];
 
+/// Where Debian keeps PostgreSQL's programs, a folder for each version: only some of
+/// them are on PATH.
+const POSTGRESQL: &str = "/usr/lib/postgresql";
+
 impl Need {
     fn is_here(&self) -> bool {
-        output_of(self.program, &["--version"])
-            .is_some_and(|text| self.from == 0 || major(&text) >= Some(self.from))
+        let beside = versions_of_postgresql().map(|folder| folder.join("bin").join(self.program));
+        std::iter::once(PathBuf::from(self.program)).chain(beside).any(|program| {
+            output_of(program, &["--version"])
+                .is_some_and(|text| self.from == 0 || major(&text) >= Some(self.from))
+        })
     }
+}
+
+fn versions_of_postgresql() -> impl Iterator<Item = PathBuf> {
+    let folders = std::fs::read_dir(POSTGRESQL).into_iter().flatten();
+    folders.flatten().map(|folder| folder.path())
 }
 
 /// The first number of what a program says about its version.
@@ -61,7 +75,10 @@ pub(crate) fn provide(root: &Path, needs: &[Need]) -> Outcome {
     eprintln!("missing: {}", bold(&names(&missing)));
     let apt = |args: &[&str]| {
         let mut apt = command("apt-get", root);
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        // Some of the packages would start their server, on its own port: the tests
+        // start what they need themselves. Debian's `invoke-rc.d` heeds this.
+        apt.env("RUNLEVEL", "1").args(args);
         run(&mut apt).map_err(|stop| Stop::Cannot(stop.message().to_owned()))
     };
     apt(&["update", "-q"])?;
@@ -145,6 +162,6 @@ mod tests {
     fn elsewhere_the_advice_names_the_programs() {
         let missing: Vec<_> = OF_TESTS.iter().collect();
         let text = advice(&missing, false);
-        assert!(text.contains("node (18 or newer), python3, curl, promtool, cc"), "{text}");
+        assert!(text.contains("node (18 or newer), python3, curl, promtool"), "{text}");
     }
 }

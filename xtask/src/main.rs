@@ -31,7 +31,8 @@ Exit codes:
 Colours are used on a terminal only, and never when NO_COLOR is set.";
 
 const TEST_NEEDS: &str = "\
-Needs node (18 or newer), python3, curl and cc. What is missing is installed
+Needs node (18 or newer), python3, curl, promtool, redis-server (6 or newer),
+redis-cli, postgres (13 or newer), setpriv and cc. What is missing is installed
 with apt-get when this runs as root on Debian; elsewhere the line to run is
 printed and the exit code is 2. No test is skipped.
 

@@ -3,11 +3,11 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use actix_web::dev::{Extensions, Payload, ServiceRequest};
 use actix_web::error::PayloadError::Overflow;
+use actix_web::http::header::CONTENT_ENCODING;
 use actix_web::web::{Data, JsonConfig, PayloadConfig};
 use bytes::Bytes;
 use dataflow_webhooks_tokio::{Body, BodyError};
@@ -35,14 +35,18 @@ impl Body for Chunks<'_> {
 /// Actix's own extractors read 256 KiB, or 2 MB, or what the application says. Then an
 /// authentic event would be refused, so they are told to read as much as this
 /// endpoint takes. The application's other settings are kept.
+///
+/// They also unpack a body by its `Content-Encoding`. This one is an event as it
+/// stands, whatever that header says, so the header goes.
 pub(crate) fn give_back(body: Bytes, most: usize, request: &mut ServiceRequest) {
-    let payload = configured::<PayloadConfig>(request);
-    let json = configured::<JsonConfig>(request);
-    if payload.is_some() || json.is_some() || body.len() > READ_ANYWAY {
+    let (payload, json) = (configured::<PayloadConfig>(request), configured::<JsonConfig>(request));
+    let packed = request.headers().contains_key(CONTENT_ENCODING);
+    if payload.is_some() || json.is_some() || packed || body.len() > READ_ANYWAY {
+        request.headers_mut().remove(CONTENT_ENCODING);
         let mut limits = Extensions::new();
         limits.insert(payload.unwrap_or_default().limit(most));
         limits.insert(json.unwrap_or_default().limit(most));
-        request.add_data_container(Rc::new(limits));
+        request.add_data_container(std::rc::Rc::new(limits));
     }
     request.set_payload(Payload::from(body));
 }

@@ -52,8 +52,7 @@ pub(crate) fn stand_in(method: Method, uri: Uri) -> ServiceRequest {
 
 /// The answer to a refused request. `unread` is what is left of its body.
 pub(crate) fn refuse(refusal: Refusal, unread: Payload) -> HttpResponse {
-    let outcome = Outcome::Rejected(refusal.rejection.kind());
-    let mut response = fixed(outcome);
+    let mut response = fixed(Outcome::Rejected(refusal.rejection.kind()));
     if refusal.close {
         response.head_mut().set_connection_type(ConnectionType::Close);
         response = response.map_body(|_, text| BoxBody::new(Closing { text, _unread: unread }));

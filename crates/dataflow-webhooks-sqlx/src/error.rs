@@ -55,10 +55,6 @@ impl SqlStoreError {
         )
     }
 
-    pub(crate) fn locked() -> Self {
-        Self::new(Kind::Locked, "the event's record is locked by a transaction that has not ended")
-    }
-
     /// What sqlx's error means here. `of_database` reads the code of the engine.
     pub(crate) fn from_sqlx(error: sqlx::Error, of_database: fn(&str, &str) -> Kind) -> Self {
         let kind = match &error {

@@ -11,18 +11,6 @@ const DONE: i64 = 2;
 /// About 3 000 years: longer terms count as this, so that no sum of times overflows.
 const LONGEST_MS: i64 = 100_000_000_000_000;
 
-/// The pauses before a record that somebody has locked is looked at again: a quarter of a second.
-pub(crate) const PAUSES: [Duration; 8] = [
-    Duration::from_millis(1),
-    Duration::from_millis(2),
-    Duration::from_millis(4),
-    Duration::from_millis(8),
-    Duration::from_millis(16),
-    Duration::from_millis(32),
-    Duration::from_millis(64),
-    Duration::from_millis(128),
-];
-
 /// A record as a statement found it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
@@ -71,11 +59,6 @@ impl Found {
             CLAIMED => None,
             state => Some(Held::from(state == ask.state())),
         }
-    }
-
-    /// Whether it is a claim whose lease still runs, so that nobody else can take it.
-    pub(crate) fn is_in_flight(self) -> bool {
-        self.live && self.leased && self.state == CLAIMED
     }
 }
 

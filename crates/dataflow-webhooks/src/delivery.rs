@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::dedup::{Claim, DedupKey};
 use crate::envelope::Envelope;
+use crate::event::shown::shown;
 use crate::event::{DecodeError, Event, EventType};
 use crate::rejection::{Rejection, RejectionKind};
 use crate::signature::VerifiedSignature;
@@ -221,8 +222,8 @@ impl Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("id", &self.id())
-            .field("event_type", &self.event_type().as_str())
+            .field("id", &format_args!("\"{}\"", shown(self.id())))
+            .field("event_type", &self.event_type())
             .field("created_at", &self.created_at())
             .field("signed_at", &self.signed_at())
             .field("key", &self.key())

@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use dataflow_webhooks::event::*;
+use dataflow_webhooks::{Secret, sign, verify};
+use jiff::Timestamp;
 
 fn event(body: &str) -> Event {
     Event::from_trusted_json(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
@@ -175,6 +177,18 @@ fn debug_cuts_ids_types_and_names_at_64_characters() {
     assert_eq!(format!("{:?}", event.metadata.extra), format!("{{\"{cut}\": RawData(1 bytes)}}"));
     let EventType::Other(other) = &event.event_type else { panic!("{shown}") };
     assert_eq!(format!("{other:?}"), format!("\"{cut}\""));
+}
+
+#[test]
+fn debug_of_a_delivery_cuts_its_id_and_type_as_well() {
+    let long = "é".repeat(65);
+    let body = format!(r#"{{"id":"{long}\u001b","type":"\u001b{long}"}}"#);
+    let secret = Secret::new("whsec_1a2b3c4d5e6f7g8h9i0j").unwrap();
+    let line = sign(&secret, Timestamp::now(), body.as_bytes());
+    let shown = format!("{:?}", verify(&secret, Some(line), body).unwrap());
+    let id = format!("id: \"{}…\"", "é".repeat(64));
+    let event_type = format!("event_type: \"\\u{{1b}}{}…\"", "é".repeat(63));
+    assert!(shown.contains(&id) && shown.contains(&event_type), "{shown}");
 }
 
 // Queues

@@ -32,20 +32,49 @@ impl Postgres {
     /// When there is no PostgreSQL, with the line that installs it, or it does not start.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
+        let mut server = Self::prepare();
+        server.options.extend(settings.iter().map(|&setting| setting.to_owned()));
+        server.run_somewhere();
+        server
+    }
+
+    /// Starts a server that also speaks TLS, with these PEM texts.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_tls(certificate: &str, key: &str) -> Self {
+        let mut server = Self::prepare();
+        server.options.push("ssl=on".to_owned());
+        for (setting, text) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+            let path = server.folder.path().join(setting);
+            fs::write(&path, text).unwrap();
+            give_to_postgres(&path, "600");
+            server.options.push(format!("{setting}={}", path.display()));
+        }
+        server.run_somewhere();
+        server
+    }
+
+    fn prepare() -> Self {
         remove_orphans();
         let folder = Folder::new(FOLDER);
-        let options = settings.iter().map(|&setting| setting.to_owned()).collect();
-        let mut server = Self { port: 0, options, process: None, folder };
-        server.give_to_postgres();
+        give_to_postgres(folder.path(), "700");
+        let server = Self { port: 0, options: Vec::new(), process: None, folder };
         server.make_data();
+        server
+    }
+
+    fn run_somewhere(&mut self) {
         // A free port may be taken by somebody else before the server has it: then another one.
         for _ in 0..5 {
-            server.port = free_port();
-            if server.run() {
-                return server;
+            self.port = free_port();
+            if self.run() {
+                return;
             }
         }
-        panic!("postgres did not start: {}", server.log());
+        panic!("postgres did not start: {}", self.log());
     }
 
     /// The URL of the database that is there from the start.
@@ -128,13 +157,6 @@ impl Postgres {
         output.is_ok_and(|output| output.status.success())
     }
 
-    fn give_to_postgres(&self) {
-        if is_root() {
-            run(Command::new("chown").arg("postgres:").arg(self.folder.path()));
-        }
-        run(Command::new("chmod").arg("700").arg(self.folder.path()));
-    }
-
     fn make_data(&self) {
         let data = self.folder.path().join("data");
         let mut initdb = Command::new("setpriv");
@@ -157,6 +179,13 @@ fn as_postgres() -> Vec<String> {
     let user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];
     let user = if is_root() { user.as_slice() } else { &[] };
     user.iter().copied().chain(["--pdeathsig", "KILL"]).map(str::to_owned).collect()
+}
+
+fn give_to_postgres(path: &Path, mode: &str) {
+    if is_root() {
+        run(Command::new("chown").arg("postgres:").arg(path));
+    }
+    run(Command::new("chmod").arg(mode).arg(path));
 }
 
 fn is_root() -> bool {

@@ -17,8 +17,8 @@ use tokio::time::sleep;
 
 use self::calls::{Calls, Step, database_kind};
 use crate::cleanup::Cleanup;
-use crate::error::{CommitError, SqlStoreError};
-use crate::record::{Ask, PAUSES, milliseconds, stored_epoch};
+use crate::error::{CommitError, SqlStoreError, SqlStoreErrorKind};
+use crate::record::{Ask, milliseconds, stored_epoch};
 use crate::scope::Scope;
 
 /// How many connections a pool has that [`PostgresStore::connect`] makes.
@@ -27,6 +27,18 @@ const CONNECTIONS: u32 = 10;
 const ACQUIRE: Duration = Duration::from_secs(1);
 /// A connection that was idle for longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+/// The pauses before a record that somebody has locked is looked at again: a quarter of a second.
+const PAUSES: [Duration; 8] = [
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+    Duration::from_millis(16),
+    Duration::from_millis(32),
+    Duration::from_millis(64),
+    Duration::from_millis(128),
+];
 
 /// A dedup store in PostgreSQL, for all processes of an endpoint.
 ///
@@ -261,8 +273,11 @@ impl PostgresStore {
             // While the lease runs, only the holder has reason to lock the record, in the
             // transaction that completes the event. Nobody else can claim it meanwhile.
             return match ask {
-                Ask::Renew if found.is_in_flight() => Ok(Held::Yes),
-                _ => Err(SqlStoreError::locked()),
+                Ask::Renew if found.leased => Ok(Held::Yes),
+                _ => Err(SqlStoreError::new(
+                    SqlStoreErrorKind::Locked,
+                    "the event's record is locked by a transaction that has not ended",
+                )),
             };
         }
     }

@@ -1,0 +1,62 @@
+//! actix-web under its own server, one worker, on threads of its own.
+
+use actix_web::error::{self, InternalError};
+use actix_web::http::StatusCode;
+use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use bytes::Bytes;
+use dataflow_webhooks_actix::{WebhookDelivery, WebhookMiddleware};
+use webhook_tests::Receiver;
+
+use super::{PATH, log_answer};
+use crate::scene::{Failed, Says, Served};
+
+pub(super) fn serve(served: &Served) -> Receiver {
+    let served = served.clone();
+    Receiver::run_actix(move || {
+        let server = HttpServer::new(move || {
+            let handler = served.handler.clone();
+            let handle = move |WebhookDelivery(delivery): WebhookDelivery, body: Bytes| {
+                let handler = handler.clone();
+                async move { handler.run(delivery, body).await.map(answer).map_err(error) }
+            };
+            let layer = |endpoint: &Option<_>| {
+                let middleware = endpoint.clone().unwrap_or_else(|| served.endpoint.clone());
+                Condition::new(endpoint.is_some(), WebhookMiddleware::new(middleware))
+            };
+            let resource = web::resource(PATH).wrap(layer(&served.inner)).to(handle);
+            let time_out = served.time_out;
+            let outermost = from_fn(move |request, next: Next<_>| async move {
+                let answered = tokio::time::timeout(time_out, next.call(request)).await;
+                let answer = answered.unwrap_or_else(|_| Err(timed_out()))?;
+                log_answer!(answer.headers(), answer.response().extensions());
+                Ok(answer)
+            });
+            App::new().service(resource).wrap(layer(&served.outer)).wrap(outermost)
+        });
+        let server = server.workers(1).disable_signals().bind_auto_h2c("127.0.0.1:0");
+        let server = server.expect("a free port");
+        let address = server.addrs()[0];
+        (server.run(), address)
+    })
+}
+
+fn answer(says: Says) -> HttpResponse {
+    let mut answer = HttpResponse::build(status(says.status));
+    for header in says.headers {
+        answer.append_header(header);
+    }
+    answer.body(says.body)
+}
+
+fn error(_: Failed) -> error::Error {
+    InternalError::new(Failed::TEXT, status(Failed::STATUS)).into()
+}
+
+fn timed_out() -> error::Error {
+    InternalError::from_response("timed out", HttpResponse::GatewayTimeout().finish()).into()
+}
+
+fn status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("a status")
+}
