@@ -16,6 +16,7 @@ each_receiver! {
     an_event_whose_line_nobody_reads_is_answered_500_and_the_program_lives,
     a_log_that_nobody_reads_does_not_stop_deliveries,
     neither_secret_nor_body_is_ever_printed,
+    an_unknown_event_type_is_logged_escaped_and_cut,
     the_log_has_no_colours_in_a_pipe,
     a_head_that_does_not_come_to_its_end_costs_its_connection,
     a_head_that_outgrows_the_read_buffer_is_refused,
@@ -138,6 +139,16 @@ async fn neither_secret_nor_body_is_ever_printed(receiver: Receiver) {
     for private in [SECRET, PREVIOUS, "not-for-the-log"] {
         assert!(!all.contains(private), "{all}");
     }
+}
+
+async fn an_unknown_event_type_is_logged_escaped_and_cut(receiver: Receiver) {
+    let mut program = Example::start(&mut receiver.with_secret());
+    let address = program.address().await;
+    let event = Sample::unknown(&format!("\x1b[31m\nforged {}", "x".repeat(1000)));
+    assert_eq!(Request::signed(event.body()).send(address).await.unwrap().status, 200);
+    let line = program.logged("unhandled event type").await;
+    assert!(line.contains(r"\u{1b}[31m\nforged xxx"), "{line:?}");
+    assert!(line.contains('…') && !line.contains(&"x".repeat(64)), "{line:?}");
 }
 
 async fn the_log_has_no_colours_in_a_pipe(receiver: Receiver) {

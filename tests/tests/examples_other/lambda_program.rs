@@ -157,6 +157,38 @@ async fn its_allowed_sources_come_from_the_environment() {
 }
 
 #[tokio::test]
+async fn the_log_can_name_the_sources_before_any_is_refused() {
+    let mut instance = Instance::start(|command| {
+        command.env("ALLOWED_SOURCES_REPORT_ONLY", "1");
+    })
+    .await;
+    let body = Sample::of("pipeline.created").body();
+    let event = Caller::FunctionUrl.event(&Request::signed(body)).from("203.0.113.7");
+    assert_eq!(instance.invoke(&event).await["statusCode"], 200);
+    instance.program.logged("203.0.113.7").await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_cdn_the_source_is_what_its_header_says() {
+    let mut instance = Instance::start(|command| {
+        command
+            .env("ALLOWED_SOURCES", "198.51.100.0/24")
+            .env("TRUSTED_PROXIES", "203.0.113.0/24")
+            .env("FORWARDED_HEADER", "X-Forwarded-For");
+    })
+    .await;
+    for caller in Caller::WITH_SOURCE {
+        for (source, status) in [("198.51.100.9", 200), ("192.0.2.1", 403)] {
+            let body = Sample::of("pipeline.created").body();
+            let mut event = caller.event(&Request::signed(body)).from("203.0.113.7");
+            // The gateway adds who called it.
+            event.set_header("x-forwarded-for", &format!("{source}, 203.0.113.7"));
+            assert_eq!(instance.invoke(&event).await["statusCode"], status, "{caller:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn neither_secret_nor_body_is_ever_printed() {
     let mut instance = Instance::start(|command| {
         command.env("RUST_LOG", "info,dataflow_webhooks=trace");
