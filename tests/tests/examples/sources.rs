@@ -79,13 +79,13 @@ async fn report_only_lets_everything_through_and_the_log_names_what_is_not_liste
     let variables = [("ALLOWED_SOURCES", LISTED), ("ALLOWED_SOURCES_REPORT_ONLY", "1")];
     let (mut program, address) = start(receiver, &variables).await;
     assert_eq!(answer(address, &[]).await, 200);
-    program.logged("127.0.0.1").await;
+    program.logged("came from 127.0.0.1, which is not on the allow-list").await;
 }
 
 async fn the_list_is_learned_without_one_to_begin_with(receiver: Receiver) {
     let (mut program, address) = start(receiver, &[("ALLOWED_SOURCES_REPORT_ONLY", "1")]).await;
     assert_eq!(answer(address, &[]).await, 200);
-    program.logged("127.0.0.1").await;
+    program.logged("came from 127.0.0.1, which is not on the allow-list").await;
 }
 
 async fn settings_that_cannot_be_meant_are_one_line_and_exit_code_2(receiver: Receiver) {

@@ -165,7 +165,7 @@ async fn the_log_can_name_the_sources_before_any_is_refused() {
     let body = Sample::of("pipeline.created").body();
     let event = Caller::FunctionUrl.event(&Request::signed(body)).from("203.0.113.7");
     assert_eq!(instance.invoke(&event).await["statusCode"], 200);
-    instance.program.logged("203.0.113.7").await;
+    instance.program.logged("came from 203.0.113.7, which is not on the allow-list").await;
 }
 
 #[tokio::test]
