@@ -23,12 +23,14 @@ const EXAMPLES: [&str; 7] = [
 ];
 
 /// What any of them reads from its environment.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 12] = [
     "ALLOWED_SOURCES",
     "ALLOWED_SOURCES_REPORT_ONLY",
     "BIND",
     "DATAFLOW_WEBHOOK_SECRET",
     "DATAFLOW_WEBHOOK_SECRET_FILE",
+    "DEDUP_SCOPE",
+    "DEDUP_URL",
     "FORWARDED_HEADER",
     "METRICS_BIND",
     "NO_COLOR",

@@ -4,6 +4,8 @@
 //! `events.rs` is the file to make your own; `README.md` is the contract of the
 //! programs: variables, signals, output, exit codes.
 
+#[cfg(feature = "stores")]
+mod dedup;
 mod events;
 mod failure;
 #[cfg(feature = "http1")]
@@ -54,7 +56,7 @@ async fn start<F>(serve: impl FnOnce(Receiver) -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    let Settings { endpoint, bind } = Settings::from_env()?;
+    let Settings { endpoint, bind } = Settings::from_env().await?;
 
     // Before anybody can know that the program runs, and signal it.
     let stop = Stop::listen().map_err(Failure::at_run_time)?;

@@ -4,7 +4,9 @@
 use std::env::{self, VarError};
 use std::net::SocketAddr;
 
-use dataflow_webhooks::{Endpoint, ForwardedHeader, IpNet, KeyRing, SourceAllowList};
+use dataflow_webhooks::{
+    Endpoint, EndpointBuilder, ForwardedHeader, IpNet, KeyRing, SourceAllowList,
+};
 
 use crate::failure::Failure;
 
@@ -19,7 +21,8 @@ const HEADER: &str = "FORWARDED_HEADER";
 #[non_exhaustive]
 pub struct Settings {
     /// With the keys of `DATAFLOW_WEBHOOK_SECRET`, or of the file that
-    /// `DATAFLOW_WEBHOOK_SECRET_FILE` names, and the allow-list of sources.
+    /// `DATAFLOW_WEBHOOK_SECRET_FILE` names, the allow-list of sources, and the store
+    /// that `DEDUP_URL` names (feature `stores`).
     pub endpoint: Endpoint,
     /// The address to listen on.
     pub bind: SocketAddr,
@@ -32,26 +35,36 @@ impl Settings {
     ///
     /// A variable is missing, wrong, or without one that it needs. The failure
     /// says what to do, in one line and without any secret; exit code 2.
-    pub fn from_env() -> Result<Self, Failure> {
-        let endpoint = endpoint()?;
+    pub async fn from_env() -> Result<Self, Failure> {
+        let endpoint = builder()?;
+        #[cfg(feature = "stores")]
+        let endpoint = match crate::dedup::store().await? {
+            Some(store) => endpoint.dedup(store),
+            None => endpoint,
+        };
+        let endpoint = endpoint.build().map_err(Failure::in_configuration)?;
         let bind = address(BIND, SocketAddr::from(([127, 0, 0, 1], 3000)))?;
         Ok(Self { endpoint, bind })
     }
 }
 
-/// Reads all but where to listen.
+/// Reads all but where to listen and where events are remembered: the endpoint
+/// remembers them in memory.
 ///
 /// # Errors
 ///
 /// As [`Settings::from_env`].
 pub fn endpoint() -> Result<Endpoint, Failure> {
+    builder()?.build().map_err(Failure::in_configuration)
+}
+
+fn builder() -> Result<EndpointBuilder, Failure> {
     let keys = KeyRing::from_env().map_err(Failure::in_configuration)?;
-    // Here goes a dedup store that several processes share: `.dedup(store)`.
     let mut endpoint = Endpoint::builder(keys);
     if let Some(sources) = sources().map_err(Failure::in_configuration)? {
         endpoint = endpoint.source(sources);
     }
-    endpoint.build().map_err(Failure::in_configuration)
+    Ok(endpoint)
 }
 
 /// Reads an address to listen on from this variable; `default` where it is not set.
@@ -125,7 +138,7 @@ fn proxies() -> Result<Option<(ForwardedHeader, Vec<IpNet>)>, String> {
 }
 
 /// A variable's text, `None` where it is not set.
-fn text(name: &str) -> Result<Option<String>, String> {
+pub(crate) fn text(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(text) => Ok(Some(text)),
         Err(VarError::NotPresent) => Ok(None),

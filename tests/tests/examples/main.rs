@@ -5,6 +5,7 @@ mod receivers;
 
 mod answers;
 mod configuration;
+mod dedup;
 mod events;
 mod quickstart;
 mod rotation;

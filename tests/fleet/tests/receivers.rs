@@ -1,0 +1,64 @@
+//! The receivers of `examples/`, two processes on one store: a duplicate that the
+//! other one gets is known there, whichever framework it is built on.
+
+use dataflow_webhooks::testing::Sample;
+use webhook_fleet_tests::postgres::Postgres;
+use webhook_fleet_tests::redis::{Cluster, Redis};
+use webhook_tests::{Example, Request};
+
+/// Sends each event to one of the programs and then to another.
+async fn each_event_is_processed_by_one(url: &str) {
+    let mut programs = Vec::new();
+    for name in ["axum-receiver", "actix-receiver", "hyper-receiver"] {
+        let mut program = Example::start(Example::with_secret(name).env("DEDUP_URL", url));
+        let address = program.address().await;
+        programs.push((program, address));
+    }
+    for (number, (first, _)) in programs.iter().enumerate() {
+        let id = format!("evt_{number}");
+        let request = Request::signed(Sample::of("pipeline.run.failed").id(&id).body());
+        // The table may still be being made.
+        let mut answer = request.send(programs[number].1).await.unwrap();
+        for _ in 0..100 {
+            if answer.status == 200 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            answer = request.send(programs[number].1).await.unwrap();
+        }
+        assert_eq!(answer.status, 200, "{}", first.log());
+        for (other, address) in &programs {
+            assert_eq!(request.send(*address).await.unwrap().status, 200, "{}", other.log());
+        }
+    }
+    for (number, (program, _)) in programs.iter().enumerate() {
+        let printed = program.printed();
+        assert_eq!(printed.len(), 1, "{printed:?}");
+        assert!(printed[0].contains(&format!("evt_{number}")), "{printed:?}");
+    }
+}
+
+#[tokio::test]
+async fn on_redis() {
+    let server = Redis::start(&[]);
+    each_event_is_processed_by_one(&server.url()).await;
+}
+
+#[tokio::test]
+async fn on_a_redis_cluster() {
+    let cluster = Cluster::start(Redis::start);
+    each_event_is_processed_by_one(&format!("redis+cluster://{}", cluster.hosts())).await;
+}
+
+#[tokio::test]
+async fn on_postgresql() {
+    let server = Postgres::start(&[]);
+    each_event_is_processed_by_one(&server.url()).await;
+}
+
+#[tokio::test]
+async fn on_a_file_of_sqlite() {
+    let folder = webhook_fleet_tests::kept::Folder::new("receivers");
+    let path = folder.path().join("dedup.db");
+    each_event_is_processed_by_one(&format!("sqlite://{}", path.display())).await;
+}
