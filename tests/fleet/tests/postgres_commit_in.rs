@@ -14,9 +14,7 @@ static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
 
 /// A store on a database of its own, with a table for the handlers.
 async fn store() -> PostgresStore {
-    let url = SERVER.url_of("postgres", &SERVER.create_database());
-    let store = PostgresStore::connect(&url, "orders").await.unwrap();
-    store.migrate().await.unwrap();
+    let store = SERVER.store().await;
     sqlx::query("CREATE TABLE orders (id text NOT NULL)").execute(store.pool()).await.unwrap();
     store
 }

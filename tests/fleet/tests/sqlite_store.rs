@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
@@ -11,7 +12,8 @@ use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind, SqliteSto
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};
 use webhook_fleet_tests::calls::{
-    claimed, done, failure, key, new_claim, new_claim_for, short_retention, terms, winners,
+    claimed, done, each_event_has_one_winner, failure, key, new_claim, new_claim_for,
+    short_retention, terms,
 };
 use webhook_fleet_tests::kept::{Folder, Kept, within};
 
@@ -40,16 +42,16 @@ fn batch(of: u32) -> NonZeroU32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_clients_at_once_each_event_has_one_winner() {
     let (folder, store) = store().await;
-    assert_eq!(winners(32, 100, 200, || store.clone()).await, 200);
+    each_event_has_one_winner((32, 100, 200), || store.clone()).await;
 
     // Other pools on the same file, as other processes have them.
     let mut stores = Vec::new();
     for _ in 0..4 {
         stores.push(open(&folder, "billing").await);
     }
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let in_turn = || stores[next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 4].clone();
-    assert_eq!(winners(8, 100, 200, in_turn).await, 200);
+    let next = AtomicUsize::new(0);
+    let in_turn = || stores[next.fetch_add(1, Ordering::Relaxed) % 4].clone();
+    each_event_has_one_winner((8, 100, 200), in_turn).await;
 }
 
 #[tokio::test]
@@ -184,8 +186,8 @@ async fn while_another_writes_duplicates_are_answered_and_new_events_are_an_erro
         failure(store.renew(&claim, terms()).await),
         failure(store.commit(&claim, terms()).await),
     ] {
-        // Before the time of a call is over.
-        assert_eq!(error.kind(), Kind::Locked);
+        // The second on a loaded machine.
+        assert!(matches!(error.kind(), Kind::Locked | Kind::TimedOut), "{error:?}");
     }
     tx.rollback().await.unwrap();
     assert_eq!(store.renew(&claim, terms()).await.unwrap(), Held::Yes);
