@@ -10,7 +10,7 @@ use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::ManualClock;
 use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, SqlitePool, SqliteTransaction};
 use webhook_fleet_tests::calls::{
     claimed, done, each_event_has_one_winner, failure, key, new_claim, new_claim_for,
     short_retention, terms,
@@ -139,6 +139,26 @@ async fn many_may_open_and_migrate_at_once() {
             assert_eq!(number(store.pool(), versions).await, 1);
         }
     }
+}
+
+/// Longer than a busy time-out: as when another process is just making a large change.
+#[tokio::test]
+async fn opening_and_migrating_wait_for_who_has_the_file() {
+    let folder = Folder::new("fleet-sqlite");
+    let options = SqliteConnectOptions::new().filename(folder.path().join("dedup.db"));
+    let other = SqlitePoolOptions::new().connect_with(options.create_if_missing(true)).await;
+    let other = other.unwrap();
+    sqlx::query("CREATE TABLE something (id TEXT)").execute(&other).await.unwrap();
+    let busy = |tx: SqliteTransaction<'static>| async {
+        tokio::time::sleep(Duration::from_millis(1_300)).await;
+        tx.rollback().await.unwrap();
+    };
+    let tx = other.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+    let (store, ()) = tokio::join!(open(&folder, "orders"), busy(tx));
+    let tx = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let (migrated, ()) = tokio::join!(store.migrate(), busy(tx));
+    migrated.unwrap();
+    done(&store, "evt_1").await;
 }
 
 #[tokio::test]
