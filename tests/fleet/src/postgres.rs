@@ -4,8 +4,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io};
+
+use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreError};
 
 use crate::kept::{Folder, Kept, free_port, within};
 
@@ -110,6 +112,27 @@ impl Postgres {
         self.port
     }
 
+    /// A store on a database of its own, with its table. The scope is `orders`.
+    ///
+    /// # Panics
+    ///
+    /// When there is none within a minute.
+    pub async fn store(&self) -> PostgresStore {
+        let store = self.store_without_table().await;
+        at_last(async || store.migrate().await).await;
+        store
+    }
+
+    /// The same before its migration.
+    ///
+    /// # Panics
+    ///
+    /// When there is none within a minute.
+    pub async fn store_without_table(&self) -> PostgresStore {
+        let url = self.url_of("postgres", &self.create_database());
+        self::store(&url, "orders").await
+    }
+
     /// SIGKILL. Its backends end a moment later, by themselves.
     pub fn kill(&mut self) {
         self.process = None;
@@ -171,6 +194,34 @@ impl Postgres {
         let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
         let end = log.len().saturating_sub(4_000);
         String::from_utf8_lossy(log.split_at(end).1).into_owned()
+    }
+}
+
+/// A store on this database. The machine may be so loaded that the first connections take too long.
+///
+/// # Panics
+///
+/// When there is none within a minute.
+pub async fn store(url: &str, scope: &str) -> PostgresStore {
+    at_last(async || PostgresStore::connect(url, scope).await).await
+}
+
+/// The URL of the database that a store is on, for others than that store.
+#[must_use]
+pub fn url(store: &PostgresStore) -> String {
+    let options = store.pool().connect_options();
+    let database = options.get_database().expect("a database");
+    format!("postgres://postgres@127.0.0.1:{}/{database}", options.get_port())
+}
+
+async fn at_last<T>(mut call: impl AsyncFnMut() -> Result<T, SqlStoreError>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match call().await {
+            Err(error) if Instant::now() > end => panic!("it never did: {error:?}"),
+            Err(_) => {}
+            Ok(done) => return done,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A handler's writes and the completion of its event in one transaction of PostgreSQL.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupStore as _, Held, Terms};
 use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreError, SqlStoreErrorKind as Kind};
@@ -14,9 +15,7 @@ static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
 
 /// A store on a database of its own, with a table for the handlers.
 async fn store() -> PostgresStore {
-    let url = SERVER.url_of("postgres", &SERVER.create_database());
-    let store = PostgresStore::connect(&url, "orders").await.unwrap();
-    store.migrate().await.unwrap();
+    let store = SERVER.store().await;
     sqlx::query("CREATE TABLE orders (id text NOT NULL)").execute(store.pool()).await.unwrap();
     store
 }
@@ -183,13 +182,16 @@ async fn a_lease_that_lapses_meanwhile_is_not_taken_over() {
 }
 
 #[tokio::test]
-async fn a_claim_before_the_rollback_is_known_waits_for_it() {
+async fn a_claim_waits_a_little_for_the_end_of_the_transaction() {
     let store = store().await;
     let claim = new_claim_for(&store, "evt_1", short_lease()).await;
     let tx = complete(&store, &claim).await;
     lapse().await;
-    let (rolled_back, taken) = tokio::join!(tx.rollback(), claimed(&store, "evt_1"));
-    rolled_back.unwrap();
+    let rolled_back = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        tx.rollback().await.unwrap();
+    };
+    let (taken, ()) = tokio::join!(claimed(&store, "evt_1"), rolled_back);
     assert_eq!(taken, ClaimOutcome::New(Claim::new(key("evt_1"), 2)));
 }
 

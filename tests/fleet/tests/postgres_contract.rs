@@ -8,13 +8,12 @@ use std::time::Duration;
 use dataflow_webhooks::store_contract_tests;
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_sqlx::PostgresStore;
-use webhook_fleet_tests::postgres::Postgres;
+use webhook_fleet_tests::postgres::{Postgres, store};
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
     let server = Postgres::start(&[]);
     block_on(async {
-        let store = PostgresStore::connect(&server.url(), "contract").await.unwrap();
-        store.migrate().await.unwrap();
+        store(&server.url(), "contract").await.migrate().await.unwrap();
     });
     server
 });
@@ -25,10 +24,10 @@ fn contract() -> StoreContract<impl AsyncFn() -> PostgresStore, impl AsyncFn(Dur
     let url = SERVER.url();
     let make_store = async move || {
         let scope = format!("contract-{}", SCOPES.fetch_add(1, Ordering::Relaxed));
-        PostgresStore::connect(&url, &scope).await.unwrap()
+        store(&url, &scope).await
     };
     StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
-        .tick(Duration::from_millis(300))
+        .tick(Duration::from_millis(500))
 }
 
 fn block_on(test: impl Future<Output = ()>) {

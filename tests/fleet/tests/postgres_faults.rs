@@ -11,13 +11,12 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 use webhook_fleet_tests::calls::{claimed, done, failure, key, new_claim, terms};
 use webhook_fleet_tests::kept::free_port;
-use webhook_fleet_tests::postgres::Postgres;
+use webhook_fleet_tests::postgres::{Postgres, url};
 
 /// A server with the table, and a store in it.
 async fn server() -> (Postgres, PostgresStore) {
     let server = Postgres::start(&[]);
-    let store = PostgresStore::connect(&server.url(), "orders").await.unwrap();
-    store.migrate().await.unwrap();
+    let store = server.store().await;
     (server, store)
 }
 
@@ -38,7 +37,7 @@ async fn a_store_that_was_made_while_the_server_was_down_works_when_it_is_up() {
     let (mut server, store) = server().await;
     done(&store, "evt_1").await;
     server.kill();
-    let late = PostgresStore::connect_lazy(&server.url(), "orders").unwrap();
+    let late = PostgresStore::connect_lazy(&url(&store), "orders").unwrap();
     failure::<SqlStoreError>(late.claim(&key("evt_1"), terms()).await);
     server.restart();
     assert_eq!(claimed(&late, "evt_1").await, ClaimOutcome::Done);
@@ -49,7 +48,7 @@ async fn a_store_that_was_made_while_the_server_was_down_works_when_it_is_up() {
 async fn after_a_restart_the_next_call_passes_and_finds_what_was_committed() {
     let (mut server, store) = server().await;
     // A pool that does not try its connections itself.
-    let pool = PgPoolOptions::new().test_before_acquire(false).connect(&server.url()).await;
+    let pool = PgPoolOptions::new().test_before_acquire(false).connect(&url(&store)).await;
     let untried = PostgresStore::new(pool.unwrap(), "orders").unwrap();
     for store in [&store, &untried] {
         let mut connections = Vec::new();

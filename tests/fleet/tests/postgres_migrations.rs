@@ -2,20 +2,15 @@
 
 use std::sync::LazyLock;
 
-use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreErrorKind as Kind};
+use dataflow_webhooks_sqlx::SqlStoreErrorKind as Kind;
 use sqlx::{PgPool, Row as _};
 use webhook_fleet_tests::calls::{claimed, done, new_claim};
-use webhook_fleet_tests::postgres::Postgres;
+use webhook_fleet_tests::postgres::{Postgres, store as store_of, url};
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
 
 const TABLE: &str =
     include_str!("../../../crates/dataflow-webhooks-sqlx/migrations/postgres/0001_dedup.sql");
-
-/// The URL of an empty database.
-fn empty_database() -> String {
-    SERVER.url_of("postgres", &SERVER.create_database())
-}
 
 async fn sql(pool: &PgPool, sql: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
@@ -30,7 +25,7 @@ async fn versions(pool: &PgPool) -> i64 {
 async fn at_once(url: &str, table_by_hand: bool) {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..16 {
-        let store = PostgresStore::connect(url, "orders").await.unwrap();
+        let store = store_of(url, "orders").await;
         tasks.spawn(async move {
             if table_by_hand && number % 2 == 0 {
                 // It may fail at the other's creation, as anything by hand may.
@@ -47,9 +42,8 @@ async fn at_once(url: &str, table_by_hand: bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_processes_may_migrate_at_once() {
     for _ in 0..5 {
-        let url = empty_database();
-        at_once(&url, false).await;
-        let store = PostgresStore::connect(&url, "orders").await.unwrap();
+        let store = SERVER.store_without_table().await;
+        at_once(&url(&store), false).await;
         assert_eq!(versions(store.pool()).await, 1);
         new_claim(&store, "evt_1").await;
     }
@@ -58,16 +52,15 @@ async fn many_processes_may_migrate_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_made_by_hand_at_the_same_time_does_no_harm() {
     for _ in 0..5 {
-        let url = empty_database();
-        at_once(&url, true).await;
-        let store = PostgresStore::connect(&url, "orders").await.unwrap();
+        let store = SERVER.store_without_table().await;
+        at_once(&url(&store), true).await;
         new_claim(&store, "evt_1").await;
     }
 }
 
 #[tokio::test]
 async fn migrating_again_keeps_the_records() {
-    let store = PostgresStore::connect(&empty_database(), "orders").await.unwrap();
+    let store = SERVER.store_without_table().await;
     store.migrate().await.unwrap();
     done(&store, "evt_1").await;
     store.migrate().await.unwrap();
@@ -77,7 +70,7 @@ async fn migrating_again_keeps_the_records() {
 
 #[tokio::test]
 async fn a_table_made_by_hand_serves() {
-    let store = PostgresStore::connect(&empty_database(), "orders").await.unwrap();
+    let store = SERVER.store_without_table().await;
     sql(store.pool(), TABLE).await;
     done(&store, "evt_1").await;
 }
@@ -86,12 +79,12 @@ async fn a_table_made_by_hand_serves() {
 async fn who_may_only_read_and_write_can_migrate_a_migrated_database() {
     let database = SERVER.create_database();
     let url = SERVER.url_of("postgres", &database);
-    let store = PostgresStore::connect(&url, "orders").await.unwrap();
+    let store = store_of(&url, "orders").await;
     let user = format!("user_of_{database}");
     let create = format!("CREATE ROLE {user} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     sql(store.pool(), &create).await;
     let limited = SERVER.url_of(&user, &database);
-    let limited = PostgresStore::connect(&limited, "orders").await.unwrap();
+    let limited = store_of(&limited, "orders").await;
     assert_eq!(limited.migrate().await.unwrap_err().kind(), Kind::AccessDenied);
 
     store.migrate().await.unwrap();
@@ -106,7 +99,7 @@ async fn who_may_only_read_and_write_can_migrate_a_migrated_database() {
 
 #[tokio::test]
 async fn a_database_of_a_later_version_is_left_alone() {
-    let store = PostgresStore::connect(&empty_database(), "orders").await.unwrap();
+    let store = SERVER.store_without_table().await;
     store.migrate().await.unwrap();
     sql(store.pool(), "INSERT INTO dataflow_webhooks_migrations VALUES (1000, 0)").await;
     store.migrate().await.unwrap();

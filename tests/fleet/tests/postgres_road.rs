@@ -36,8 +36,7 @@ struct Orders {
 impl Shop {
     async fn open() -> Self {
         let server = Postgres::start(&[]);
-        let store = PostgresStore::connect(&server.url(), "orders").await.unwrap();
-        store.migrate().await.unwrap();
+        let store = server.store().await;
         sqlx::query("CREATE TABLE orders (id text NOT NULL)").execute(store.pool()).await.unwrap();
         // A renewal comes at a third of the lease.
         let builder = endpoint().lease(Duration::from_secs(5)).dedup(store.clone());

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
@@ -9,24 +10,12 @@ use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreError, SqlStoreErrorKind as 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row as _};
 use webhook_fleet_tests::calls::{
-    claimed, done, failure, key, lapse, new_claim, new_claim_for, short_retention, terms, winners,
+    claimed, done, each_event_has_one_winner, failure, key, lapse, new_claim, new_claim_for,
+    short_retention, terms,
 };
-use webhook_fleet_tests::postgres::Postgres;
+use webhook_fleet_tests::postgres::{Postgres, store as store_of, url};
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
-
-/// The URL of an empty database.
-fn empty_database() -> String {
-    SERVER.url_of("postgres", &SERVER.create_database())
-}
-
-/// A database of its own, with the table.
-async fn database() -> (String, PostgresStore) {
-    let url = empty_database();
-    let store = PostgresStore::connect(&url, "orders").await.unwrap();
-    store.migrate().await.unwrap();
-    (url, store)
-}
 
 async fn sql(pool: &PgPool, sql: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
@@ -45,16 +34,22 @@ fn batch(of: u32) -> NonZeroU32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_clients_at_once_each_event_has_one_winner() {
-    let (url, _store) = database().await;
-    let store = || PostgresStore::connect_lazy(&url, "orders").unwrap();
-    assert_eq!(winners(32, 100, 200, store).await, 200);
+    let first = SERVER.store().await;
+    let mut stores = vec![first.clone()];
+    for _ in 1..4 {
+        stores.push(store_of(&url(&first), "orders").await);
+    }
+    let next = AtomicUsize::new(0);
+    let in_turn = || stores[next.fetch_add(1, Ordering::Relaxed) % 4].clone();
+    each_event_has_one_winner((32, 100, 200), in_turn).await;
 }
 
 /// Under such a pool, statements that meet fail to serialize.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_isolation_of_the_pool_does_not_matter() {
     for level in ["repeatable read", "serializable"] {
-        let (url, store) = database().await;
+        let store = SERVER.store().await;
+        let url = url(&store);
         let name = url.rsplit('/').next().unwrap();
         let set = format!("ALTER DATABASE {name} SET default_transaction_isolation = '{level}'");
         sql(store.pool(), &set).await;
@@ -62,14 +57,15 @@ async fn the_isolation_of_the_pool_does_not_matter() {
         let shown = sqlx::query("SHOW transaction_isolation").fetch_one(&pool).await.unwrap();
         assert_eq!(shown.get::<String, _>(0), level);
         let store = || PostgresStore::new(pool.clone(), "orders").unwrap();
-        assert_eq!(winners(16, 50, 50, store).await, 50, "{level}");
+        each_event_has_one_winner((16, 50, 50), store).await;
     }
 }
 
 #[tokio::test]
 async fn two_scopes_never_see_each_other() {
-    let (url, orders) = database().await;
-    let billing = PostgresStore::connect(&url, "billing").await.unwrap();
+    let orders = SERVER.store().await;
+    let url = url(&orders);
+    let billing = store_of(&url, "billing").await;
     done(&orders, "evt_1").await;
     let claim = new_claim(&billing, "evt_1").await;
     assert_eq!(claim.epoch(), 1);
@@ -82,10 +78,11 @@ async fn two_scopes_never_see_each_other() {
 
 #[tokio::test]
 async fn a_record_survives_the_pool() {
-    let (url, store) = database().await;
+    let store = SERVER.store().await;
+    let url = url(&store);
     done(&store, "evt_1").await;
     store.pool().close().await;
-    let again = PostgresStore::connect(&url, "orders").await.unwrap();
+    let again = store_of(&url, "orders").await;
     assert_eq!(claimed(&again, "evt_1").await, ClaimOutcome::Done);
 }
 
@@ -101,7 +98,7 @@ async fn a_scope_of_other_characters_is_refused() {
 
 #[tokio::test]
 async fn without_the_table_the_error_says_what_to_run() {
-    let store = PostgresStore::connect(&empty_database(), "orders").await.unwrap();
+    let store = SERVER.store_without_table().await;
     let error: SqlStoreError = failure(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::NotMigrated);
     assert!(error.to_string().contains("migrate()"), "{error}");
@@ -109,16 +106,16 @@ async fn without_the_table_the_error_says_what_to_run() {
 
 #[tokio::test]
 async fn a_standby_is_said_to_take_no_writes() {
-    let (url, _store) = database().await;
+    let url = url(&SERVER.store().await);
     let url = format!("{url}?options[default_transaction_read_only]=on");
-    let store = PostgresStore::connect(&url, "orders").await.unwrap();
+    let store = store_of(&url, "orders").await;
     let error: SqlStoreError = failure(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::ReadOnly);
 }
 
 #[tokio::test]
 async fn an_exhausted_pool_is_an_error_within_two_seconds() {
-    let (url, _store) = database().await;
+    let url = url(&SERVER.store().await);
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
     let store = PostgresStore::new(pool.clone(), "orders").unwrap();
     let connection = pool.acquire().await.unwrap();
@@ -133,7 +130,7 @@ async fn an_exhausted_pool_is_an_error_within_two_seconds() {
 
 #[tokio::test]
 async fn a_table_that_is_locked_is_an_error_and_passes_when_it_is_free() {
-    let (_url, store) = database().await;
+    let store = SERVER.store().await;
     let mut tx = store.pool().begin().await.unwrap();
     sqlx::query("LOCK TABLE dataflow_webhooks_dedup").execute(&mut *tx).await.unwrap();
     let error: SqlStoreError = failure(store.claim(&key("evt_1"), terms()).await);
@@ -146,8 +143,9 @@ async fn a_table_that_is_locked_is_an_error_and_passes_when_it_is_free() {
 
 #[tokio::test]
 async fn expired_records_are_deleted_in_batches_and_live_ones_never() {
-    let (url, store) = database().await;
-    let billing = PostgresStore::connect(&url, "billing").await.unwrap();
+    let store = SERVER.store().await;
+    let url = url(&store);
+    let billing = store_of(&url, "billing").await;
     for number in 0..25 {
         new_claim_for(&store, &format!("evt_old_{number}"), short_retention()).await;
         new_claim_for(&billing, &format!("evt_old_{number}"), short_retention()).await;
@@ -168,21 +166,23 @@ async fn expired_records_are_deleted_in_batches_and_live_ones_never() {
 }
 
 #[tokio::test]
-async fn a_record_in_a_transaction_is_not_waited_for_by_the_deletion() {
-    let (_url, store) = database().await;
-    let claim = new_claim_for(&store, "evt_1", terms()).await;
+async fn a_record_that_is_locked_is_not_waited_for_by_the_deletion() {
+    let store = SERVER.store().await;
+    for id in ["evt_locked", "evt_free"] {
+        new_claim_for(&store, id, short_retention()).await;
+    }
     let mut tx = store.pool().begin().await.unwrap();
-    store.commit_in(&mut tx, &claim, terms()).await.unwrap();
-    new_claim_for(&store, "evt_2", short_retention()).await;
+    let lock = "SELECT FROM dataflow_webhooks_dedup WHERE event_id = 'id:evt_locked' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *tx).await.unwrap();
     lapse().await;
     assert_eq!(store.delete_expired(batch(10)).await.unwrap(), 1);
-    tx.commit().await.unwrap();
-    assert_eq!(claimed(&store, "evt_1").await, ClaimOutcome::Done);
+    tx.rollback().await.unwrap();
+    assert_eq!(store.delete_expired(batch(10)).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn the_cleanup_deletes_until_it_is_dropped() {
-    let (_url, store) = database().await;
+    let store = SERVER.store().await;
     let cleanup = store.spawn_cleanup(Duration::ZERO);
     new_claim_for(&store, "evt_1", short_retention()).await;
     let patience = Instant::now() + Duration::from_secs(20);

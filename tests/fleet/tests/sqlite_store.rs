@@ -3,15 +3,17 @@
 
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::ManualClock;
 use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, SqlitePool, SqliteTransaction};
 use webhook_fleet_tests::calls::{
-    claimed, done, failure, key, new_claim, new_claim_for, short_retention, terms, winners,
+    claimed, done, each_event_has_one_winner, failure, key, new_claim, new_claim_for,
+    short_retention, terms,
 };
 use webhook_fleet_tests::kept::{Folder, Kept, within};
 
@@ -40,16 +42,16 @@ fn batch(of: u32) -> NonZeroU32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_clients_at_once_each_event_has_one_winner() {
     let (folder, store) = store().await;
-    assert_eq!(winners(32, 100, 200, || store.clone()).await, 200);
+    each_event_has_one_winner((32, 100, 200), || store.clone()).await;
 
     // Other pools on the same file, as other processes have them.
     let mut stores = Vec::new();
     for _ in 0..4 {
         stores.push(open(&folder, "billing").await);
     }
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let in_turn = || stores[next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 4].clone();
-    assert_eq!(winners(8, 100, 200, in_turn).await, 200);
+    let next = AtomicUsize::new(0);
+    let in_turn = || stores[next.fetch_add(1, Ordering::Relaxed) % 4].clone();
+    each_event_has_one_winner((8, 100, 200), in_turn).await;
 }
 
 #[tokio::test]
@@ -139,6 +141,26 @@ async fn many_may_open_and_migrate_at_once() {
     }
 }
 
+/// Longer than a busy time-out: as when another process is just making a large change.
+#[tokio::test]
+async fn opening_and_migrating_wait_for_who_has_the_file() {
+    let folder = Folder::new("fleet-sqlite");
+    let options = SqliteConnectOptions::new().filename(folder.path().join("dedup.db"));
+    let other = SqlitePoolOptions::new().connect_with(options.create_if_missing(true)).await;
+    let other = other.unwrap();
+    sqlx::query("CREATE TABLE something (id TEXT)").execute(&other).await.unwrap();
+    let busy = |tx: SqliteTransaction<'static>| async {
+        tokio::time::sleep(Duration::from_millis(1_300)).await;
+        tx.rollback().await.unwrap();
+    };
+    let tx = other.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+    let (store, ()) = tokio::join!(open(&folder, "orders"), busy(tx));
+    let tx = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let (migrated, ()) = tokio::join!(store.migrate(), busy(tx));
+    migrated.unwrap();
+    done(&store, "evt_1").await;
+}
+
 #[tokio::test]
 async fn migrating_again_keeps_the_records() {
     let (folder, store) = store().await;
@@ -184,8 +206,8 @@ async fn while_another_writes_duplicates_are_answered_and_new_events_are_an_erro
         failure(store.renew(&claim, terms()).await),
         failure(store.commit(&claim, terms()).await),
     ] {
-        // Before the time of a call is over.
-        assert_eq!(error.kind(), Kind::Locked);
+        // The second on a loaded machine.
+        assert!(matches!(error.kind(), Kind::Locked | Kind::TimedOut), "{error:?}");
     }
     tx.rollback().await.unwrap();
     assert_eq!(store.renew(&claim, terms()).await.unwrap(), Held::Yes);

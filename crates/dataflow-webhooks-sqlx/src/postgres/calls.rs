@@ -1,5 +1,6 @@
 //! Owns the statements, and the way each gets to the server within its time.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -7,15 +8,12 @@ use dataflow_webhooks::dedup::DedupKey;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _};
-use std::num::NonZeroU32;
-use tokio::time::timeout;
 
 use crate::error::{SqlStoreError, SqlStoreErrorKind};
+use crate::patience::within;
 use crate::record::Found;
 use crate::scope::Scope;
 
-/// The longest that a call takes. The road gives it 2 s.
-const CALL: Duration = Duration::from_millis(1_500);
 /// The longest that a batch of deletions takes.
 const BATCH: Duration = Duration::from_secs(30);
 /// A transaction of its own, where the pool's default isolation makes statements fail that wait for
@@ -61,7 +59,7 @@ impl Calls {
         [lease, retention]: [i64; 2],
     ) -> Result<Option<u64>, SqlStoreError> {
         let query = || self.on(include_str!("make.sql"), key).bind(lease).bind(retention);
-        match self.rows(CALL, query).await?.first() {
+        match self.rows(query).await?.first() {
             Some(row) => epoch(row.try_get("epoch")).map(Some),
             None => Ok(None),
         }
@@ -73,7 +71,7 @@ impl Calls {
         [lease, retention]: [i64; 2],
     ) -> Result<Step, SqlStoreError> {
         let query = || self.on(include_str!("take.sql"), key).bind(lease).bind(retention);
-        step(&self.rows(CALL, query).await?)
+        step(&self.rows(query).await?)
     }
 
     pub(super) async fn change(
@@ -85,11 +83,11 @@ impl Calls {
             let query = self.on(include_str!("change.sql"), key);
             numbers.into_iter().fold(query, Query::bind)
         };
-        step(&self.rows(CALL, query).await?)
+        step(&self.rows(query).await?)
     }
 
     pub(super) async fn forget(&self, key: &DedupKey) -> Result<(), SqlStoreError> {
-        self.rows(CALL, || self.on(include_str!("forget.sql"), key)).await.map(drop)
+        self.rows(|| self.on(include_str!("forget.sql"), key)).await.map(drop)
     }
 
     /// Whether the event is done under this epoch, as the transaction sees it.
@@ -118,7 +116,7 @@ impl Calls {
                     .bind(after.as_str())
                     .bind(i64::from(batch.get()))
             };
-            let rows = self.rows(BATCH, query).await?;
+            let rows = within(BATCH, self.rows(query)).await?;
             let Some(row) = rows.first() else { return Ok(deleted) };
             let gone: i64 = row.try_get("gone").map_err(from_sqlx)?;
             let last: Option<String> = row.try_get("last").map_err(from_sqlx)?;
@@ -139,25 +137,18 @@ impl Calls {
     /// All of them: whoever stops at the first one does not hear that the commit failed.
     async fn rows<'q>(
         &self,
-        patience: Duration,
         query: impl Fn() -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, SqlStoreError> {
-        let call = async {
-            // After the server was restarted all connections of the pool are dead, and each is
-            // found out by a call. Every statement may be repeated: if the first one was executed,
-            // a claim finds its own, and the event waits for that to lapse.
-            for _ in 0..self.pool.size() {
-                match self.rows_once(&query).await {
-                    Err(error) if is_lost_connection(&error) => {}
-                    rows => return rows,
-                }
+        // After the server was restarted all connections of the pool are dead, and each is found
+        // out by a call. Every statement may be repeated: if the first one was executed, a claim
+        // finds its own, and the event waits for that to lapse.
+        for _ in 0..self.pool.size() {
+            match self.rows_once(&query).await {
+                Err(error) if is_lost_connection(&error) => {}
+                rows => return rows.map_err(from_sqlx),
             }
-            self.rows_once(&query).await
-        };
-        match timeout(patience, call).await {
-            Ok(rows) => rows.map_err(from_sqlx),
-            Err(_elapsed) => Err(SqlStoreError::timed_out(patience)),
         }
+        self.rows_once(&query).await.map_err(from_sqlx)
     }
 
     async fn rows_once<'q>(

@@ -18,13 +18,14 @@ use tokio::time::sleep;
 use self::calls::{Calls, Step, database_kind};
 use crate::cleanup::Cleanup;
 use crate::error::{CommitError, SqlStoreError, SqlStoreErrorKind};
+use crate::patience::in_time;
 use crate::record::{Ask, milliseconds, stored_epoch};
 use crate::scope::Scope;
 
 /// How many connections a pool has that [`PostgresStore::connect`] makes.
 const CONNECTIONS: u32 = 10;
 /// How long such a pool tries to get one.
-const ACQUIRE: Duration = Duration::from_secs(1);
+const ACQUIRE: Duration = Duration::from_millis(1_400);
 /// A connection that was idle for longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
@@ -87,7 +88,7 @@ impl PostgresStore {
     /// nothing.
     ///
     /// # Errors
-    /// When the URL or the scope is wrong, or there is no connection within 1 s. A receiver that is
+    /// When the URL or the scope is wrong, or there is no connection within 1.4 s. A receiver that is
     /// to start while the database is down uses [`connect_lazy`](Self::connect_lazy).
     ///
     /// # Panics
@@ -292,22 +293,22 @@ impl fmt::Debug for PostgresStore {
 
 impl DedupStore for PostgresStore {
     fn claim<'a>(&'a self, key: &'a DedupKey, terms: Terms) -> StoreFuture<'a, ClaimOutcome> {
-        Box::pin(async move { Ok(self.claim(key, terms).await?) })
+        Box::pin(async move { Ok(in_time(self.claim(key, terms)).await?) })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(self.ask(Ask::Renew, claim, terms).await?) })
+        Box::pin(async move { Ok(in_time(self.ask(Ask::Renew, claim, terms)).await?) })
     }
 
     fn commit<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(self.ask(Ask::Commit, claim, terms).await?) })
+        Box::pin(async move { Ok(in_time(self.ask(Ask::Commit, claim, terms)).await?) })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(self.ask(Ask::Release, claim, terms).await?) })
+        Box::pin(async move { Ok(in_time(self.ask(Ask::Release, claim, terms)).await?) })
     }
 
     fn forget<'a>(&'a self, key: &'a DedupKey) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(self.calls.forget(key).await?) })
+        Box::pin(async move { Ok(in_time(self.calls.forget(key)).await?) })
     }
 }

@@ -9,14 +9,12 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Executor, Row as _, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::error::{SqlStoreError, SqlStoreErrorKind};
 use crate::record::{Found, milliseconds};
 use crate::scope::Scope;
 
-/// The longest that a call takes. The road gives it 2 s.
-const CALL: Duration = Duration::from_millis(1_500);
 /// How long opening and migrating go on while others lock the file, and the pause between two
 /// tries.
 const LOCKED: Duration = Duration::from_secs(10);
@@ -196,13 +194,6 @@ impl Calls {
     ) -> Query<'q, Sqlite, SqliteArguments> {
         sqlx::query(sql).bind(self.scope()).bind(key.as_str()).bind(self.clock.now())
     }
-}
-
-/// Bounds a call.
-pub(super) async fn in_time<T>(
-    call: impl Future<Output = Result<T, SqlStoreError>>,
-) -> Result<T, SqlStoreError> {
-    timeout(CALL, call).await.unwrap_or_else(|_elapsed| Err(SqlStoreError::timed_out(CALL)))
 }
 
 /// Tries again for as long as others lock the file.

@@ -18,6 +18,7 @@ use sqlx::{SqlitePool, SqliteTransaction};
 use self::calls::{Calls, Clock, while_locked};
 use crate::cleanup::Cleanup;
 use crate::error::{CommitError, SqlStoreError, SqlStoreErrorKind};
+use crate::patience::in_time;
 use crate::record::{Ask, milliseconds, stored_epoch};
 use crate::scope::Scope;
 
@@ -255,22 +256,22 @@ impl fmt::Debug for SqliteStore {
 
 impl DedupStore for SqliteStore {
     fn claim<'a>(&'a self, key: &'a DedupKey, terms: Terms) -> StoreFuture<'a, ClaimOutcome> {
-        Box::pin(async move { Ok(calls::in_time(self.claim(key, terms)).await?) })
+        Box::pin(async move { Ok(in_time(self.claim(key, terms)).await?) })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(calls::in_time(self.ask(Ask::Renew, claim, terms)).await?) })
+        Box::pin(async move { Ok(in_time(self.ask(Ask::Renew, claim, terms)).await?) })
     }
 
     fn commit<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(calls::in_time(self.ask(Ask::Commit, claim, terms)).await?) })
+        Box::pin(async move { Ok(in_time(self.ask(Ask::Commit, claim, terms)).await?) })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(calls::in_time(self.ask(Ask::Release, claim, terms)).await?) })
+        Box::pin(async move { Ok(in_time(self.ask(Ask::Release, claim, terms)).await?) })
     }
 
     fn forget<'a>(&'a self, key: &'a DedupKey) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(calls::in_time(self.calls.forget(key)).await?) })
+        Box::pin(async move { Ok(in_time(self.calls.forget(key)).await?) })
     }
 }
