@@ -174,7 +174,8 @@ impl SourceAllowList {
     {
         let peer = peer.ok_or(
             "the server does not say who the peer is: tell the layer where it finds the peer's \
-             address (WebhookLayer::peer; axum::serve needs into_make_service_with_connect_info)",
+             address (WebhookLayer::peer; axum::serve needs into_make_service_with_connect_info); \
+             nobody has one who comes through a Unix socket",
         )?;
         match &self.proxies {
             Some(proxies) if holds(&proxies.trusted, peer) => {

@@ -32,19 +32,23 @@ pub(super) async fn serve(served: &Served) -> Receiver {
     };
     let mut route = any(handle);
     if let Some(inner) = &served.inner {
-        route = route.layer(layer(inner));
+        route = route.layer(layer(inner, served.peer_known));
     }
     let mut app = Router::new().route(PATH, route);
     if let Some(outer) = &served.outer {
-        app = app.layer(layer(outer));
+        app = app.layer(layer(outer, served.peer_known));
     }
     let app = app.layer(axum::middleware::map_response(logged));
     let time_out = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, served.time_out);
     Receiver::start(app.layer(time_out)).await
 }
 
-fn layer(endpoint: &Endpoint) -> WebhookLayer {
-    WebhookLayer::new(endpoint.clone()).peer(|parts| {
+fn layer(endpoint: &Endpoint, peer_known: bool) -> WebhookLayer {
+    let layer = WebhookLayer::new(endpoint.clone());
+    if !peer_known {
+        return layer;
+    }
+    layer.peer(|parts| {
         let info = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(info.0.ip())
     })

@@ -27,6 +27,7 @@ type Boxed<B> = BoxCloneService<Request<B>, Answer, io::Error>;
 
 pub(super) async fn serve(served: &Served) -> Receiver {
     let handler = handler(&served.handler);
+    let peer_known = served.peer_known;
     let app: Boxed<Incoming> = match (&served.outer, &served.inner) {
         (None, Some(inner)) => route(guarded(inner, handler)),
         (None, None) => unreachable!("every scene has a layer"),
@@ -47,7 +48,9 @@ pub(super) async fn serve(served: &Served) -> Receiver {
     let app = time_out.layer(app);
     Receiver::serve(move |peer: SocketAddr| {
         let with_peer = move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer.ip());
+            if peer_known {
+                request.extensions_mut().insert(peer.ip());
+            }
             request
         };
         MapRequestLayer::new(with_peer).layer(app.clone())
