@@ -122,6 +122,7 @@ pub(crate) struct Scene {
     pub(crate) wrapped: Wrapped,
     dedup: bool,
     peer_known: bool,
+    never_ready: bool,
     time_out: Option<Duration>,
     runs: Vec<Run>,
 }
@@ -134,6 +135,7 @@ pub(crate) fn receiver(run: Run) -> Scene {
         wrapped: Wrapped::Route,
         dedup: true,
         peer_known: true,
+        never_ready: false,
         time_out: None,
         runs: vec![run],
     }
@@ -185,6 +187,12 @@ impl Scene {
         self
     }
 
+    /// What is inside the layer is never ready to be called.
+    pub(crate) fn never_ready(mut self) -> Self {
+        self.never_ready = true;
+        self
+    }
+
     /// With a time-out around the application, which answers 504.
     pub(crate) fn time_out(mut self, time: Duration) -> Self {
         self.time_out = Some(time);
@@ -219,6 +227,7 @@ impl Scene {
             endpoint,
             store: self.store,
             peer_known: self.peer_known,
+            never_ready: self.never_ready,
             time_out: self.time_out.unwrap_or(Duration::from_secs(3600)),
             outer,
             inner,
@@ -235,6 +244,8 @@ pub(crate) struct Served {
     pub(crate) store: WatchedStore,
     /// Is the layer told who the peer is?
     pub(crate) peer_known: bool,
+    /// Is what is inside the layer, around the route, never ready?
+    pub(crate) never_ready: bool,
     /// The time-out around it all; an hour, where there is none.
     pub(crate) time_out: Duration,
     /// The endpoint of the layer around the application.

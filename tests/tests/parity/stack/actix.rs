@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dataflow_webhooks_actix::{WebhookDelivery, WebhookMiddleware};
 use webhook_tests::Receiver;
 
+use super::unready::Readiness;
 use super::{PATH, log_answer};
 use crate::scene::{Failed, Says, Served};
 
@@ -25,7 +26,9 @@ pub(super) fn serve(served: &Served) -> Receiver {
                 let middleware = endpoint.clone().unwrap_or_else(|| served.endpoint.clone());
                 Condition::new(endpoint.is_some(), WebhookMiddleware::new(middleware))
             };
-            let resource = web::resource(PATH).wrap(layer(&served.inner)).to(handle);
+            let readiness = Readiness { never: served.never_ready };
+            let resource = web::resource(PATH).wrap(readiness).wrap(layer(&served.inner));
+            let resource = resource.to(handle);
             let (time_out, peer_known) = (served.time_out, served.peer_known);
             let outermost = from_fn(move |mut request: ServiceRequest, next: Next<_>| async move {
                 if !peer_known {

@@ -14,6 +14,7 @@ use dataflow_webhooks_axum::{WebhookDelivery, WebhookLayer};
 use tower_http::timeout::TimeoutLayer;
 use webhook_tests::Receiver;
 
+use super::unready::Readiness;
 use super::{PATH, log_answer};
 use crate::scene::{Failed, Says, Served};
 
@@ -32,7 +33,8 @@ pub(super) async fn serve(served: &Served) -> Receiver {
     };
     let mut route = any(handle);
     if let Some(inner) = &served.inner {
-        route = route.layer(layer(inner, served.peer_known));
+        let readiness = Readiness { never: served.never_ready };
+        route = route.layer((layer(inner, served.peer_known), readiness));
     }
     let mut app = Router::new().route(PATH, route);
     if let Some(outer) = &served.outer {
