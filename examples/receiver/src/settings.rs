@@ -100,7 +100,7 @@ fn proxies() -> Result<Option<(ForwardedHeader, Vec<IpNet>)>, String> {
     match (text(PROXIES)?, header) {
         (None, None) => Ok(None),
         (Some(proxies), Some(header)) => {
-            let proxies = SourceAllowList::networks(&proxies);
+            let proxies = SourceAllowList::parse_networks(&proxies);
             Ok(Some((header, proxies.map_err(|error| format!("{PROXIES}: {error}"))?)))
         }
         (Some(_), None) => Err(format!(

@@ -91,7 +91,7 @@ impl SourceAllowList {
     /// # Errors
     ///
     /// An entry, which the error shows, is neither; an empty one is not either.
-    pub fn networks(text: &str) -> Result<Vec<IpNet>, SourceError> {
+    pub fn parse_networks(text: &str) -> Result<Vec<IpNet>, SourceError> {
         let one = |entry: &str| {
             let entry = entry.trim();
             let network = entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
@@ -215,12 +215,12 @@ impl From<Unlisted> for Rejection {
     }
 }
 
-/// As [`SourceAllowList::networks`].
+/// As [`SourceAllowList::parse_networks`].
 impl FromStr for SourceAllowList {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        Self::networks(text).map(Self::new)
+        Self::parse_networks(text).map(Self::new)
     }
 }
 
