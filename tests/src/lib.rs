@@ -3,9 +3,12 @@
 
 mod at_once;
 mod chance;
+mod child;
+mod example;
 mod files;
 mod http2;
 mod journal;
+mod lines;
 mod log;
 mod panics;
 mod peer;
@@ -15,12 +18,15 @@ mod sender;
 mod served;
 mod stack;
 mod store;
+mod temporary_file;
 
 pub use at_once::{AtOnce, on_many_threads, on_one_thread};
 pub use chance::Chance;
+pub use example::Example;
 pub use files::allow_open_files;
 pub use http2::Http2;
 pub use journal::{Journal, JournalStore};
+pub use lines::Lines;
 pub use log::Log;
 pub use panics::{panics, watch_for_panics};
 pub use peer::{Peer, hex};
@@ -30,6 +36,7 @@ pub use sender::{Answer, Request, Wire};
 pub use served::{Served, delivery, event, eventually};
 pub use stack::Stack;
 pub use store::{State, WatchedStore};
+pub use temporary_file::TemporaryFile;
 
 /// The README's Rust snippets, compiled and (where they do not need a network)
 /// run as doc tests.

@@ -2,14 +2,17 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+
+use crate::child::Owned;
 
 /// A script of `peers/`, running.
 #[derive(Debug)]
 pub struct Peer {
-    child: Child,
+    /// Ended with this.
+    _child: Owned,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -47,7 +50,7 @@ impl Peer {
             .unwrap_or_else(|error| panic!("the feature `peers` needs {program}: {error}"));
         let input = child.stdin.take().expect("its input is a pipe");
         let output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
-        Self { child, input, output }
+        Self { _child: Owned(child), input, output }
     }
 
     /// Asks one thing and waits for the answer.
@@ -65,14 +68,6 @@ impl Peer {
             Ok(answer) => answer,
             Err(error) => panic!("the peer said {line:?} ({answered:?}): {error}"),
         }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

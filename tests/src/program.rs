@@ -2,15 +2,17 @@
 
 use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use crate::child::Owned;
 
 /// A child process that has said where it listens. It is ended when this is
 /// dropped; should this process be killed, it ends by itself, for it reads its
 /// standard input to the end.
 #[derive(Debug)]
 pub struct Program {
-    child: Child,
+    child: Owned,
     address: SocketAddr,
 }
 
@@ -33,7 +35,7 @@ impl Program {
         let mut line = String::new();
         let read = BufReader::new(output).read_line(&mut line);
         match line.trim_end().parse() {
-            Ok(address) => Self { child, address },
+            Ok(address) => Self { child: Owned(child), address },
             Err(error) => panic!("{path} said {line:?} ({read:?}), no address: {error}"),
         }
     }
@@ -68,7 +70,7 @@ impl Program {
     ///
     /// There is no `/proc` here, or the process is gone.
     pub fn processor_time(&self) -> io::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.0.id()))?;
         // Behind the program's name, which may hold anything: `utime` and `stime`
         // are the 12th and 13th field, in hundredths of a second.
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -82,23 +84,15 @@ impl Program {
     ///
     /// There is no `/proc` here, or the process is gone.
     pub fn open_files(&self) -> io::Result<usize> {
-        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.0.id()))?.count())
     }
 
     fn status(&self, name: &str) -> io::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id()))?;
         status
             .lines()
             .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok())
             .map(|kib: u64| kib * 1024)
             .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/status")))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -1,5 +1,5 @@
-//! The service that AWS Lambda calls for each request, and what is done with an
-//! event. Apart from the program, so that tests call it with recorded events.
+//! The service that AWS Lambda calls for each request. Apart from the program, so
+//! that tests call it with recorded events.
 //!
 //! **The process is frozen as soon as an answer is out.** Elsewhere a handler
 //! whose sender was told 503 after 4.5 s runs on to its end. Here it stops where
@@ -7,19 +7,17 @@
 //! meanwhile, and the event is handled again. So a handler must be done well
 //! within 4.5 s, or put the event into a queue.
 
-mod events;
 mod peer;
 
 use std::convert::Infallible;
 
-use dataflow_webhooks::Endpoint;
-use dataflow_webhooks_tower::{ResponseBody, WebhookLayer};
-use http::Response;
-use http_body_util::Empty;
-use lambda_http::Request;
-use tower::{Layer as _, Service, service_fn};
-
 use bytes::Bytes;
+use dataflow_webhooks::{Delivery, Endpoint};
+use dataflow_webhooks_tower::{ResponseBody, WebhookBody, WebhookLayer};
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
+use tower::{Layer as _, Service, service_fn};
+use tracing::error;
 
 /// What the service answers.
 pub type Answer = Response<ResponseBody<Empty<Bytes>>>;
@@ -33,8 +31,28 @@ pub type Answer = Response<ResponseBody<Empty<Bytes>>>;
 #[must_use]
 pub fn service(
     endpoint: Endpoint,
-) -> impl Service<Request, Response = Answer, Error = Infallible, Future: Send> + Clone + Send {
+) -> impl Service<lambda_http::Request, Response = Answer, Error = Infallible, Future: Send> + Clone + Send
+{
     WebhookLayer::new(endpoint)
         .peer(|parts| peer::address(parts.extensions.get()?))
-        .layer(service_fn(events::handle))
+        .layer(service_fn(handle))
+}
+
+/// Runs for verified deliveries only, and for each event until it succeeds.
+///
+/// It is called again after a failure, and after it was frozen: what is done with
+/// an event should do no harm twice.
+async fn handle(request: Request<WebhookBody>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let processed = match request.extensions().get::<Delivery>() {
+        Some(delivery) => receiver::process(delivery).await.is_ok(),
+        None => {
+            error!("there is no WebhookLayer around this service");
+            false
+        }
+    };
+    let mut response = Response::new(Empty::new());
+    if !processed {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    Ok(response)
 }

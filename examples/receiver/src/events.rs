@@ -20,7 +20,8 @@ pub async fn process(delivery: &Delivery) -> io::Result<()> {
         EventPayload::PipelineRunCompleted(run) => pipeline_completed(run),
         EventPayload::PipelineRunFailed(run) => pipeline_failed(run),
         // Done as well: a retry would not change it.
-        _ => info!(event_type = event.event_type.as_str(), "unhandled event type"),
+        // In the log it is escaped and cut (`?`): a sender can write anything there.
+        _ => info!(event_type = ?event.event_type, "unhandled event type"),
     }
     print_line(delivery)
         .await

@@ -1,7 +1,8 @@
-//! Why a program ends, in one line.
+//! How a program ends: its exit code, and why in one line.
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, Write as _};
 
 /// Why a program ends, in one line, and with which exit code.
 #[derive(Debug)]
@@ -35,3 +36,19 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+/// Ends the program: with 0, or with the failure's line on stderr and its exit code.
+///
+/// `program` is the name in that line.
+pub fn end(program: &str, result: Result<(), Failure>) -> ! {
+    let code = match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            // Not `eprintln!`, which panics when nobody reads stderr any more.
+            let _ = writeln!(io::stderr(), "{program}: {failure}");
+            failure.exit_code()
+        }
+    };
+    // Not a return, which would wait for a line that stdout does not take.
+    std::process::exit(code);
+}

@@ -13,15 +13,14 @@ mod log;
 mod settings;
 mod signals;
 
-use std::io::{self, Write as _};
-
 use dataflow_webhooks::Endpoint;
 use tokio::net::TcpListener;
 use tracing::info;
 
 pub use events::process;
-pub use failure::Failure;
-pub use settings::{Settings, address};
+pub use failure::{Failure, end};
+pub use log::log_to_stderr;
+pub use settings::{Settings, address, endpoint};
 pub use signals::Stop;
 
 /// Where the platform delivers to.
@@ -47,17 +46,8 @@ pub async fn run<F>(program: &str, serve: impl FnOnce(Receiver) -> F) -> !
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    log::to_stderr();
-    let code = match start(serve).await {
-        Ok(()) => 0,
-        Err(failure) => {
-            // Not `eprintln!`, which panics when nobody reads stderr any more.
-            let _ = writeln!(io::stderr(), "{program}: {failure}");
-            failure.exit_code()
-        }
-    };
-    // Not a return, which would wait for a line that stdout does not take.
-    std::process::exit(code);
+    log_to_stderr("info");
+    end(program, start(serve).await)
 }
 
 async fn start<F>(serve: impl FnOnce(Receiver) -> F) -> Result<(), Failure>

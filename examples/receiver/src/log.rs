@@ -6,11 +6,15 @@ use std::io::{self, IsTerminal as _};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-pub(crate) fn to_stderr() {
+/// Sends the log to stderr, without colours where that is no terminal or `NO_COLOR`
+/// is set. `RUST_LOG` says what is logged; where it does not, `filter` does, which is
+/// written alike.
+pub fn log_to_stderr(filter: &str) {
     let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    // RUST_LOG decides; without it, `info`.
-    let filter =
-        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let told = env::var(EnvFilter::DEFAULT_ENV).ok().filter(|told| !told.trim().is_empty());
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse_lossy(told.as_deref().unwrap_or(filter));
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && !no_colour)

@@ -33,15 +33,25 @@ impl Settings {
     /// A variable is missing, wrong, or without one that it needs. The failure
     /// says what to do, in one line and without any secret; exit code 2.
     pub fn from_env() -> Result<Self, Failure> {
-        let keys = KeyRing::from_env().map_err(Failure::in_configuration)?;
-        let mut endpoint = Endpoint::builder(keys);
-        if let Some(sources) = sources().map_err(Failure::in_configuration)? {
-            endpoint = endpoint.source(sources);
-        }
-        let endpoint = endpoint.build().map_err(Failure::in_configuration)?;
+        let endpoint = endpoint()?;
         let bind = address(BIND, SocketAddr::from(([127, 0, 0, 1], 3000)))?;
         Ok(Self { endpoint, bind })
     }
+}
+
+/// Reads all but where to listen.
+///
+/// # Errors
+///
+/// As [`Settings::from_env`].
+pub fn endpoint() -> Result<Endpoint, Failure> {
+    let keys = KeyRing::from_env().map_err(Failure::in_configuration)?;
+    // Here goes a dedup store that several processes share: `.dedup(store)`.
+    let mut endpoint = Endpoint::builder(keys);
+    if let Some(sources) = sources().map_err(Failure::in_configuration)? {
+        endpoint = endpoint.source(sources);
+    }
+    endpoint.build().map_err(Failure::in_configuration)
 }
 
 /// Reads an address to listen on from this variable; `default` where it is not set.

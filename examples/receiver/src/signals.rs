@@ -21,7 +21,12 @@ pub(crate) use signals::HangUp;
 pub struct Stop(signals::Stop);
 
 impl Stop {
-    pub(crate) fn listen() -> io::Result<Self> {
+    /// Listens to them from now on.
+    ///
+    /// # Errors
+    ///
+    /// The system does not let it.
+    pub fn listen() -> io::Result<Self> {
         signals::Stop::listen().map(Self)
     }
 

@@ -9,7 +9,6 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-use crate::events;
 use crate::verified::Verified;
 
 /// The platform hangs up after 5 s. Whatever runs then runs on.
@@ -44,16 +43,18 @@ impl Once {
         // A task of its own, so that nothing ends it half-way. If it panics, the
         // claim lapses before the next attempt, which comes a minute later.
         let run = self.running.spawn(async move {
-            let done = matches!(timeout(LONGEST_RUN, events::handle(&delivery)).await, Ok(Ok(())));
+            let done =
+                matches!(timeout(LONGEST_RUN, receiver::process(&delivery)).await, Ok(Ok(())));
             let settled = if done {
                 store.commit(&claim, terms).await
             } else {
                 store.release(&claim, terms).await
             };
             match settled {
-                Ok(Held::Yes) if done => Outcome::Handled,
+                _ if !done => Outcome::Failed,
+                Ok(Held::Yes) => Outcome::Handled,
                 // What was not recorded as done must come again.
-                _ => Outcome::Failed,
+                _ => Outcome::StoreUnavailable,
             }
         });
         match timeout_at(arrived + ANSWER_WITHIN, run).await {

@@ -7,9 +7,8 @@ use std::process::Stdio;
 use dataflow_webhooks::testing::Sample;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use webhook_tests::Request;
+use webhook_tests::{Example, Request};
 
-use crate::program::Program;
 use crate::receivers::{ACTIX, AXUM, HYPER, Receiver};
 
 const ACTIX_405: &str = "content-length: 27\ncontent-type: text/plain; charset=utf-8\n\n\
@@ -102,7 +101,7 @@ async fn answers(receiver: Receiver) -> Vec<(&'static str, String)> {
         assert!(answer.starts_with(&line), "{}, {name}: {answer}", receiver.0);
         answers.push((name, answer));
     };
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     for (name, status, request) in requests() {
         add(name, status, answer(&request, address).await);
@@ -110,11 +109,11 @@ async fn answers(receiver: Receiver) -> Vec<(&'static str, String)> {
 
     let event = Request::signed(Sample::of("pipeline.created").body());
     let elsewhere = ("ALLOWED_SOURCES", "203.0.113.0/24");
-    let mut program = Program::start(receiver.with_secret().env(elsewhere.0, elsewhere.1));
+    let mut program = Example::start(receiver.with_secret().env(elsewhere.0, elsewhere.1));
     add("a source not listed", 403, answer(&event, program.address().await).await);
 
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut program = Program::start_with_stdout(&mut receiver.with_secret(), Stdio::from(writer));
+    let mut program = Example::start_with_stdout(&mut receiver.with_secret(), Stdio::from(writer));
     drop(reader);
     add("a handler that fails", 500, answer(&event, program.address().await).await);
     answers

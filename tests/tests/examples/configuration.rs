@@ -1,11 +1,9 @@
 //! The receivers: what they do about variables that are missing or wrong.
 
 use std::net::TcpListener;
-use std::process::Command;
 
-use webhook_tests::SECRET;
+use webhook_tests::{Example, SECRET, TemporaryFile};
 
-use crate::program::{Program, TemporaryFile};
 use crate::receivers::{Receiver, each_receiver};
 
 each_receiver! {
@@ -18,18 +16,8 @@ each_receiver! {
     an_address_in_use_is_one_line_and_exit_code_1,
 }
 
-/// Its exit code and the one line it wrote.
-pub(crate) async fn refusal(command: &mut Command) -> (Option<i32>, String) {
-    let mut program = Program::start(command);
-    let code = program.ended().await.code();
-    assert_eq!(program.printed(), [""; 0]);
-    let log = program.log();
-    assert_eq!(log.lines().count(), 1, "{log}");
-    (code, log)
-}
-
 async fn without_a_secret_it_exits_with_2_and_says_what_to_set(receiver: Receiver) {
-    let (code, line) = refusal(&mut receiver.command()).await;
+    let (code, line) = Example::refusal(&mut receiver.command()).await;
     assert_eq!(code, Some(2));
     assert!(line.contains("set DATAFLOW_WEBHOOK_SECRET"), "{line}");
 }
@@ -44,13 +32,14 @@ async fn a_bad_secret_is_one_line_without_it_and_exit_code_2(receiver: Receiver)
         "whsec_the_same_one_twice,whsec_the_same_one_twice",
     ];
     for secret in bad {
-        let (code, line) = refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET", secret)).await;
+        let (code, line) =
+            Example::refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET", secret)).await;
         assert_eq!(code, Some(2), "{line}");
         assert!(!line.contains("whsec"), "{line}");
 
         let file = TemporaryFile::new("bad-secret", secret);
         let (code, line) =
-            refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file)).await;
+            Example::refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file)).await;
         assert_eq!(code, Some(2), "{line}");
         assert!(!line.contains("whsec"), "{line}");
     }
@@ -59,14 +48,14 @@ async fn a_bad_secret_is_one_line_without_it_and_exit_code_2(receiver: Receiver)
 async fn a_secret_file_that_is_not_there_is_named(receiver: Receiver) {
     let missing = "/no/such/folder/secret";
     let (code, line) =
-        refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", missing)).await;
+        Example::refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", missing)).await;
     assert_eq!(code, Some(2));
     assert!(line.contains(missing), "{line}");
 }
 
 async fn a_secret_in_place_of_its_files_path_is_not_printed(receiver: Receiver) {
     let (code, line) =
-        refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", SECRET)).await;
+        Example::refusal(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", SECRET)).await;
     assert_eq!(code, Some(2));
     assert!(line.contains("DATAFLOW_WEBHOOK_SECRET_FILE") && !line.contains(SECRET), "{line}");
 }
@@ -74,14 +63,14 @@ async fn a_secret_in_place_of_its_files_path_is_not_printed(receiver: Receiver) 
 async fn a_secret_and_a_file_at_once_are_refused(receiver: Receiver) {
     let file = TemporaryFile::new("both", SECRET);
     let command = &mut receiver.with_secret();
-    let (code, line) = refusal(command.env("DATAFLOW_WEBHOOK_SECRET_FILE", &file)).await;
+    let (code, line) = Example::refusal(command.env("DATAFLOW_WEBHOOK_SECRET_FILE", &file)).await;
     assert_eq!(code, Some(2));
     assert!(!line.contains(SECRET), "{line}");
 }
 
 async fn a_bad_address_is_one_line_and_exit_code_2(receiver: Receiver) {
     for bind in ["", "nonsense", "127.0.0.1", "127.0.0.1:99999", "two\nlines"] {
-        let (code, line) = refusal(receiver.with_secret().env("BIND", bind)).await;
+        let (code, line) = Example::refusal(receiver.with_secret().env("BIND", bind)).await;
         assert_eq!(code, Some(2), "{line}");
         assert!(line.contains("BIND"), "{line}");
     }
@@ -90,7 +79,7 @@ async fn a_bad_address_is_one_line_and_exit_code_2(receiver: Receiver) {
 async fn an_address_in_use_is_one_line_and_exit_code_1(receiver: Receiver) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let bind = taken.local_addr().unwrap().to_string();
-    let (code, line) = refusal(receiver.with_secret().env("BIND", &bind)).await;
+    let (code, line) = Example::refusal(receiver.with_secret().env("BIND", &bind)).await;
     assert_eq!(code, Some(1));
     assert!(line.contains(&bind), "{line}");
 }

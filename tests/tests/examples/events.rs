@@ -6,9 +6,8 @@ use std::time::Duration;
 use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks_axum::Secret;
 use serde_json::{Value, json};
-use webhook_tests::{Request, SECRET, Wire};
+use webhook_tests::{Example, Request, SECRET, Wire};
 
-use crate::program::Program;
 use crate::receivers::{ACTIX, Receiver, each_receiver};
 
 each_receiver! {
@@ -17,6 +16,7 @@ each_receiver! {
     an_event_whose_line_nobody_reads_is_answered_500_and_the_program_lives,
     a_log_that_nobody_reads_does_not_stop_deliveries,
     neither_secret_nor_body_is_ever_printed,
+    an_unknown_event_type_is_logged_escaped_and_cut,
     the_log_has_no_colours_in_a_pipe,
     a_head_that_does_not_come_to_its_end_costs_its_connection,
     a_head_that_outgrows_the_read_buffer_is_refused,
@@ -25,7 +25,7 @@ each_receiver! {
 const PREVIOUS: &str = "whsec_tests_previous_9z8y7x6w";
 
 async fn each_processed_event_is_one_line_on_stdout_before_its_answer(receiver: Receiver) {
-    let mut program = Program::start(
+    let mut program = Example::start(
         receiver.command().env("DATAFLOW_WEBHOOK_SECRET", format!("{SECRET},{PREVIOUS}")),
     );
     let address = program.address().await;
@@ -50,10 +50,7 @@ async fn each_processed_event_is_one_line_on_stdout_before_its_answer(receiver: 
         assert_eq!(wire.answer().await.unwrap().status, status);
     }
 
-    // Killed, so that a line which was not flushed is lost.
-    program.signal(rustix::process::Signal::KILL);
-    program.ended().await;
-    let printed = program.printed();
+    let printed = program.killed().await;
     let line = |id: &str, event_type: &str, key: &str| json!({ "event_id": id, "type": event_type, "epoch": 1, "key": key });
     let values: Vec<Value> =
         printed.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -72,7 +69,7 @@ async fn each_processed_event_is_one_line_on_stdout_before_its_answer(receiver: 
 }
 
 async fn only_post_is_allowed_on_the_path_and_other_paths_are_not_found(receiver: Receiver) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     let ask = async |method: &str, path: &str| {
         let mut request = Request::unsigned("").method(method);
@@ -91,7 +88,7 @@ async fn an_event_whose_line_nobody_reads_is_answered_500_and_the_program_lives(
     receiver: Receiver,
 ) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut program = Program::start_with_stdout(&mut receiver.with_secret(), Stdio::from(writer));
+    let mut program = Example::start_with_stdout(&mut receiver.with_secret(), Stdio::from(writer));
     drop(reader);
     let address = program.address().await;
     let event = Sample::of("pipeline.created");
@@ -128,7 +125,7 @@ async fn a_log_that_nobody_reads_does_not_stop_deliveries(receiver: Receiver) {
 }
 
 async fn neither_secret_nor_body_is_ever_printed(receiver: Receiver) {
-    let mut program = Program::start(receiver.with_secret().env("RUST_LOG", "trace"));
+    let mut program = Example::start(receiver.with_secret().env("RUST_LOG", "trace"));
     let address = program.address().await;
     let event = Sample::of("pipeline.run.started").data("note", "not-for-the-log");
     assert_eq!(Request::signed(event.body()).send(address).await.unwrap().status, 200);
@@ -144,14 +141,24 @@ async fn neither_secret_nor_body_is_ever_printed(receiver: Receiver) {
     }
 }
 
+async fn an_unknown_event_type_is_logged_escaped_and_cut(receiver: Receiver) {
+    let mut program = Example::start(&mut receiver.with_secret());
+    let address = program.address().await;
+    let event = Sample::unknown(&format!("\x1b[31m\nforged {}", "x".repeat(1000)));
+    assert_eq!(Request::signed(event.body()).send(address).await.unwrap().status, 200);
+    let line = program.logged("unhandled event type").await;
+    assert!(line.contains(r"\u{1b}[31m\nforged xxx"), "{line:?}");
+    assert!(line.contains('…') && !line.contains(&"x".repeat(64)), "{line:?}");
+}
+
 async fn the_log_has_no_colours_in_a_pipe(receiver: Receiver) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let line = program.logged("listening on ").await;
     assert!(!line.contains('\x1b'), "{line:?}");
 }
 
 async fn a_head_that_does_not_come_to_its_end_costs_its_connection(receiver: Receiver) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     let mut silent = Wire::connect(address).await.unwrap();
     let mut slow = Wire::connect(address).await.unwrap();
@@ -182,7 +189,7 @@ async fn closes(wire: &mut Wire, within: Duration) -> bool {
 }
 
 async fn a_head_that_outgrows_the_read_buffer_is_refused(receiver: Receiver) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     let event = Sample::of("pipeline.created");
     let with = |bytes: usize| Request::signed(event.body()).header("X-Padding", "x".repeat(bytes));

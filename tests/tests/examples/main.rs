@@ -1,7 +1,6 @@
 //! The programs under `examples/`, started as a user starts them.
 #![cfg(unix)]
 
-mod program;
 mod receivers;
 
 mod answers;

@@ -1,12 +1,11 @@
 //! The quickstart: what a person sees who runs it.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::program::{Program, path};
+use webhook_tests::Example;
 
 async fn run() -> Vec<String> {
-    let mut program = Program::start(&mut Command::new(path("quickstart")));
+    let mut program = Example::start(&mut Example::command("quickstart"));
     let status = program.ended().await;
     let printed = program.printed();
     assert!(status.success(), "{status}\n{}\n{}", printed.join("\n"), program.log());
@@ -52,7 +51,7 @@ async fn the_table_fits_80_columns_and_has_no_colours_in_a_pipe() {
 
 #[tokio::test]
 async fn it_ends_within_15_seconds() {
-    path("quickstart"); // building it does not count
+    let _ = Example::path("quickstart"); // building it does not count
     let started = Instant::now();
     run().await;
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());

@@ -3,9 +3,7 @@
 
 use std::process::Command;
 
-use webhook_tests::SECRET;
-
-use crate::program::path;
+use webhook_tests::Example;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,27 +44,11 @@ pub(crate) use each_receiver;
 impl Receiver {
     /// The program, with nothing set but a free port.
     pub(crate) fn command(self) -> Command {
-        let mut command = Command::new(path(self.0));
-        let read = [
-            "ALLOWED_SOURCES",
-            "ALLOWED_SOURCES_REPORT_ONLY",
-            "DATAFLOW_WEBHOOK_SECRET",
-            "DATAFLOW_WEBHOOK_SECRET_FILE",
-            "FORWARDED_HEADER",
-            "RUST_LOG",
-            "TRUSTED_PROXIES",
-        ];
-        for variable in read {
-            command.env_remove(variable);
-        }
-        command.env("BIND", "127.0.0.1:0");
-        command
+        Example::command(self.0)
     }
 
     /// The program, with the secret of the tests.
     pub(crate) fn with_secret(self) -> Command {
-        let mut command = self.command();
-        command.env("DATAFLOW_WEBHOOK_SECRET", SECRET);
-        command
+        Example::with_secret(self.0)
     }
 }

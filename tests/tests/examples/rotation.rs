@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks_axum::Secret;
 use rustix::process::Signal;
-use webhook_tests::{Request, SECRET};
+use webhook_tests::{Example, Request, SECRET, TemporaryFile};
 
-use crate::program::{Program, TemporaryFile};
 use crate::receivers::{Receiver, each_receiver};
 
 each_receiver! {
@@ -43,7 +42,7 @@ async fn becomes(status: u16, secret: &str, address: SocketAddr) -> bool {
 
 async fn a_secret_is_rotated_without_a_restart_within_a_second(receiver: Receiver) {
     let file = TemporaryFile::new("rotation", format!("{OLD}\n"));
-    let mut program = Program::start(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
+    let mut program = Example::start(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
     let address = program.address().await;
     assert_eq!((answer_to(OLD, address).await, answer_to(NEW, address).await), (200, 401));
 
@@ -68,7 +67,7 @@ async fn a_secret_is_rotated_without_a_restart_within_a_second(receiver: Receive
 
 async fn a_bad_file_leaves_the_old_keys_in_force_and_the_log_says_why(receiver: Receiver) {
     let file = TemporaryFile::new("bad-rotation", OLD);
-    let mut program = Program::start(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
+    let mut program = Example::start(receiver.command().env("DATAFLOW_WEBHOOK_SECRET_FILE", &file));
     let address = program.address().await;
     let bad =
         [("", "empty"), ("whsec_short", "11 bytes long"), ("whsec_blank in it, x", "white space")];
@@ -88,7 +87,7 @@ async fn a_bad_file_leaves_the_old_keys_in_force_and_the_log_says_why(receiver: 
 }
 
 async fn a_secret_from_the_environment_is_not_read_again(receiver: Receiver) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     program.signal(Signal::HUP);
     program.logged("there is nothing to read again").await;

@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 
 use dataflow_webhooks::testing::Sample;
-use webhook_tests::Request;
+use webhook_tests::{Example, Request};
 
-use crate::configuration::refusal;
-use crate::program::Program;
 use crate::receivers::{Receiver, each_receiver};
 
 each_receiver! {
@@ -22,8 +20,8 @@ const LOOPBACK: &str = "127.0.0.0/8, ::1";
 const LISTED: &str = "203.0.113.0/24";
 
 /// The program with these variables, and its address.
-async fn start(receiver: Receiver, variables: &[(&str, &str)]) -> (Program, SocketAddr) {
-    let mut program = Program::start(receiver.with_secret().envs(variables.iter().copied()));
+async fn start(receiver: Receiver, variables: &[(&str, &str)]) -> (Example, SocketAddr) {
+    let mut program = Example::start(receiver.with_secret().envs(variables.iter().copied()));
     let address = program.address().await;
     (program, address)
 }
@@ -81,13 +79,13 @@ async fn report_only_lets_everything_through_and_the_log_names_what_is_not_liste
     let variables = [("ALLOWED_SOURCES", LISTED), ("ALLOWED_SOURCES_REPORT_ONLY", "1")];
     let (mut program, address) = start(receiver, &variables).await;
     assert_eq!(answer(address, &[]).await, 200);
-    program.logged("127.0.0.1").await;
+    program.logged("came from 127.0.0.1, which is not on the allow-list").await;
 }
 
 async fn the_list_is_learned_without_one_to_begin_with(receiver: Receiver) {
     let (mut program, address) = start(receiver, &[("ALLOWED_SOURCES_REPORT_ONLY", "1")]).await;
     assert_eq!(answer(address, &[]).await, 200);
-    program.logged("127.0.0.1").await;
+    program.logged("came from 127.0.0.1, which is not on the allow-list").await;
 }
 
 async fn settings_that_cannot_be_meant_are_one_line_and_exit_code_2(receiver: Receiver) {
@@ -107,7 +105,7 @@ async fn settings_that_cannot_be_meant_are_one_line_and_exit_code_2(receiver: Re
     ];
     for (variables, says) in cases {
         let mut command = receiver.with_secret();
-        let (code, line) = refusal(command.envs(variables.iter().copied())).await;
+        let (code, line) = Example::refusal(command.envs(variables.iter().copied())).await;
         assert_eq!(code, Some(2), "{line}");
         assert!(line.contains(says), "{says:?} is not in {line:?}");
     }

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use dataflow_webhooks::testing::Sample;
 use rustix::process::Signal;
-use webhook_tests::{Request, Wire};
+use webhook_tests::{Example, Request, Wire};
 
-use crate::program::Program;
 use crate::receivers::{Receiver, each_receiver};
 
 each_receiver! {
@@ -43,7 +42,7 @@ async fn traffic(address: SocketAddr) -> Vec<String> {
 async fn sigterm_under_traffic_ends_it_within_10_s_with_every_acknowledged_event_printed(
     receiver: Receiver,
 ) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     // Two connections that will not end by themselves: one between requests,
     // one before its first.
@@ -81,7 +80,7 @@ async fn sigterm_under_traffic_ends_it_within_10_s_with_every_acknowledged_event
 
 async fn an_idle_connection_does_not_hold_up_its_end(receiver: Receiver) {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut program = Program::start(&mut receiver.with_secret());
+        let mut program = Example::start(&mut receiver.with_secret());
         let address = program.address().await;
         let mut idle = Wire::connect(address).await.unwrap();
         idle.send(&Request::signed(Sample::of("pipeline.created").body())).await.unwrap();
@@ -96,7 +95,7 @@ async fn an_idle_connection_does_not_hold_up_its_end(receiver: Receiver) {
 }
 
 async fn a_delivery_whose_body_is_on_its_way_is_still_handled(receiver: Receiver) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     let request = Request::signed(Sample::of("pipeline.created").body());
     let mut wire = Wire::connect(address).await.unwrap();
@@ -117,7 +116,7 @@ async fn a_delivery_whose_body_is_on_its_way_is_still_handled(receiver: Receiver
 const WAITING: usize = 40;
 
 /// Sends the events of handlers that will wait, and waits until all have begun.
-async fn keep_waiting(program: &mut Program, address: SocketAddr) -> Vec<Wire> {
+async fn keep_waiting(program: &mut Example, address: SocketAddr) -> Vec<Wire> {
     let mut wires = Vec::new();
     for _ in 0..WAITING {
         let long = format!("pipeline.{}", "x".repeat(4096));
@@ -133,7 +132,7 @@ async fn keep_waiting(program: &mut Program, address: SocketAddr) -> Vec<Wire> {
 
 async fn handlers_that_still_run_end_before_it_does(receiver: Receiver) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut program = Program::start_with_stdout(
+    let mut program = Example::start_with_stdout(
         receiver.with_secret().env("RUST_LOG", "info,dataflow_webhooks=debug"),
         writer.into(),
     );
@@ -154,7 +153,7 @@ async fn handlers_that_still_run_end_before_it_does(receiver: Receiver) {
 
 async fn a_second_signal_ends_it_at_once_when_stdout_takes_no_line(receiver: Receiver) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut program = Program::start_with_stdout(&mut receiver.with_secret(), writer.into());
+    let mut program = Example::start_with_stdout(&mut receiver.with_secret(), writer.into());
     let address = program.address().await;
     let mut wires = keep_waiting(&mut program, address).await;
     let late = wires.last_mut().unwrap().answer().await.unwrap();

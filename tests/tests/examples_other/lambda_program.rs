@@ -13,16 +13,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
-use webhook_tests::{Request, SECRET};
+use webhook_tests::{Example, Request, SECRET};
 
 use crate::lambda_events::{Caller, Event};
-use crate::program::{Program, bare, refusal};
 
 const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:receiver";
 
 /// `lambda-receiver` with nothing set but what Lambda sets.
 fn lambda(runtime_api: &str) -> Command {
-    let mut command = bare("lambda-receiver");
+    let mut command = Example::command("lambda-receiver");
     command
         .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
         .env("AWS_LAMBDA_FUNCTION_NAME", "receiver")
@@ -35,7 +34,7 @@ fn lambda(runtime_api: &str) -> Command {
 type Answers = mpsc::UnboundedReceiver<(String, Value)>;
 
 struct Instance {
-    program: Program,
+    program: Example,
     events: mpsc::UnboundedSender<Value>,
     answers: Answers,
     serving: JoinHandle<()>,
@@ -62,7 +61,7 @@ impl Instance {
         command.env("DATAFLOW_WEBHOOK_SECRET", SECRET);
         configure(&mut command);
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { program: Program::start(&mut command), events, answers, serving }
+        Self { program: Example::start(&mut command), events, answers, serving }
     }
 
     /// What the program answers to an event.
@@ -158,6 +157,38 @@ async fn its_allowed_sources_come_from_the_environment() {
 }
 
 #[tokio::test]
+async fn the_log_can_name_the_sources_before_any_is_refused() {
+    let mut instance = Instance::start(|command| {
+        command.env("ALLOWED_SOURCES_REPORT_ONLY", "1");
+    })
+    .await;
+    let body = Sample::of("pipeline.created").body();
+    let event = Caller::FunctionUrl.event(&Request::signed(body)).from("203.0.113.7");
+    assert_eq!(instance.invoke(&event).await["statusCode"], 200);
+    instance.program.logged("came from 203.0.113.7, which is not on the allow-list").await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_cdn_the_source_is_what_its_header_says() {
+    let mut instance = Instance::start(|command| {
+        command
+            .env("ALLOWED_SOURCES", "198.51.100.0/24")
+            .env("TRUSTED_PROXIES", "203.0.113.0/24")
+            .env("FORWARDED_HEADER", "X-Forwarded-For");
+    })
+    .await;
+    for caller in Caller::WITH_SOURCE {
+        for (source, status) in [("198.51.100.9", 200), ("192.0.2.1", 403)] {
+            let body = Sample::of("pipeline.created").body();
+            let mut event = caller.event(&Request::signed(body)).from("203.0.113.7");
+            // The gateway adds who called it.
+            event.set_header("x-forwarded-for", &format!("{source}, 203.0.113.7"));
+            assert_eq!(instance.invoke(&event).await["statusCode"], status, "{caller:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn neither_secret_nor_body_is_ever_printed() {
     let mut instance = Instance::start(|command| {
         command.env("RUST_LOG", "info,dataflow_webhooks=trace");
@@ -175,7 +206,7 @@ async fn neither_secret_nor_body_is_ever_printed() {
 
 #[tokio::test]
 async fn without_a_secret_it_ends_with_2_and_asks_for_no_request() {
-    let (code, line) = refusal(&mut lambda("127.0.0.1:1")).await;
+    let (code, line) = Example::refusal(&mut lambda("127.0.0.1:1")).await;
     assert_eq!(code, Some(2));
     assert!(line.contains("DATAFLOW_WEBHOOK_SECRET_FILE"), "{line}");
 }
@@ -185,7 +216,7 @@ async fn a_bad_list_of_sources_ends_it_with_2() {
     for sources in ["", "nonsense", "10.0.0.0/99", "10.0.0.1,"] {
         let mut command = lambda("127.0.0.1:1");
         command.env("DATAFLOW_WEBHOOK_SECRET", SECRET).env("ALLOWED_SOURCES", sources);
-        let (code, line) = refusal(&mut command).await;
+        let (code, line) = Example::refusal(&mut command).await;
         assert_eq!(code, Some(2), "{line}");
         assert!(line.contains("ALLOWED_SOURCES"), "{line}");
     }

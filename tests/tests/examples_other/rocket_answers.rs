@@ -5,9 +5,9 @@ use std::time::Duration;
 use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks::{SIGNATURE_HEADER, Secret};
 use tokio::time::sleep;
-use webhook_tests::{Answer, Request, SECRET, Wire, secret};
+use webhook_tests::{Answer, Example, Request, SECRET, Wire, secret};
 
-use crate::program::{Program, rocket};
+use crate::rocket;
 
 const PREVIOUS: &str = "whsec_tests_previous_9z8y7x6w";
 
@@ -25,7 +25,7 @@ fn is_unauthorized(answer: &Answer) -> bool {
 
 /// Sends it to a program of its own, which must print nothing.
 async fn refused(request: Request) -> Answer {
-    let mut program = Program::start(&mut rocket());
+    let mut program = Example::start(&mut rocket());
     let answer = request.send(program.address().await).await.unwrap();
     assert_eq!(program.killed().await, [""; 0]);
     answer
@@ -34,7 +34,7 @@ async fn refused(request: Request) -> Answer {
 #[tokio::test]
 async fn an_authentic_event_is_one_line_on_stdout_before_its_answer() {
     let secrets = format!("{SECRET},{PREVIOUS}");
-    let mut program = Program::start(rocket().env("DATAFLOW_WEBHOOK_SECRET", secrets));
+    let mut program = Example::start(rocket().env("DATAFLOW_WEBHOOK_SECRET", secrets));
     let address = program.address().await;
     let completed = Sample::of("pipeline.run.completed").id("evt_1").body();
     let failed = Sample::of("pipeline.run.failed").id("evt_2").body();
@@ -62,7 +62,7 @@ async fn a_body_of_just_the_limit_passes() {
     let filler = "x".repeat(LIMIT - empty);
     let body = Sample::of("pipeline.created").data("filler", filler).body();
     assert_eq!(body.len(), LIMIT);
-    let program = Program::start(&mut rocket());
+    let mut program = Example::start(&mut rocket());
     let answer = Request::signed(body).send(program.address().await).await.unwrap();
     assert_eq!(answer.status, 200);
 }
@@ -114,7 +114,7 @@ async fn an_authentic_body_that_is_no_object_is_422() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_to_its_end_is_408() {
-    let program = Program::start(&mut rocket());
+    let mut program = Example::start(&mut rocket());
     let request = Request::signed(body());
     let mut wire = Wire::connect(program.address().await).await.unwrap();
     wire.write(&request.head_bytes()).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_body_that_does_not_come_to_its_end_is_408() {
 
 #[tokio::test]
 async fn a_refused_sender_that_writes_all_of_its_body_first_sees_the_answer() {
-    let program = Program::start(&mut rocket());
+    let mut program = Example::start(&mut rocket());
     let address = program.address().await;
     for _ in 0..10 {
         let mut wire = Wire::connect(address).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_refused_sender_that_writes_all_of_its_body_first_sees_the_answer() {
 
 #[tokio::test]
 async fn only_post_is_allowed_on_the_path_and_other_paths_are_not_found() {
-    let program = Program::start(&mut rocket());
+    let mut program = Example::start(&mut rocket());
     let address = program.address().await;
     let ask = async |method: &str, path: &str| {
         let mut request = Request::unsigned("").method(method);
@@ -158,7 +158,7 @@ async fn only_post_is_allowed_on_the_path_and_other_paths_are_not_found() {
 
 #[tokio::test]
 async fn neither_secret_nor_body_is_ever_printed_and_no_log_goes_to_stdout() {
-    let mut program = Program::start(rocket().env("RUST_LOG", "trace"));
+    let mut program = Example::start(rocket().env("RUST_LOG", "trace"));
     let address = program.address().await;
     let event = Sample::of("pipeline.run.started").data("note", "not-for-the-log");
     assert_eq!(Request::signed(event.body()).send(address).await.unwrap().status, 200);

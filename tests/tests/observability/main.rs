@@ -2,13 +2,6 @@
 //! beside it that are made for that page.
 #![cfg(unix)]
 
-#[allow(dead_code, reason = "the tests of the other examples use the rest")]
-#[path = "../examples/program.rs"]
-mod program;
-#[allow(dead_code, unused_imports, unused_macros, reason = "as above")]
-#[path = "../examples/receivers.rs"]
-mod receivers;
-
 mod observed;
 mod promql;
 

@@ -7,12 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use dataflow_webhooks::testing::Sample;
-use webhook_tests::{Answer, Request};
-
-use crate::program::Program;
-use crate::receivers::Receiver;
-
-const OBSERVABILITY: Receiver = Receiver("observability");
+use webhook_tests::{Answer, Example, Request};
 
 /// A file beside the program's sources.
 pub(crate) fn path_of(name: &str) -> PathBuf {
@@ -27,14 +22,14 @@ pub(crate) fn file(name: &str) -> String {
 
 /// The program with the secret of the tests and a free port for the page.
 pub(crate) fn command() -> Command {
-    let mut command = OBSERVABILITY.with_secret();
+    let mut command = Example::with_secret("observability");
     command.env("METRICS_BIND", "127.0.0.1:0");
     command
 }
 
 /// The program, running.
 pub(crate) struct Observed {
-    pub(crate) program: Program,
+    pub(crate) program: Example,
     /// Where deliveries go.
     pub(crate) address: SocketAddr,
     /// Where the page is.
@@ -47,7 +42,7 @@ impl Observed {
     }
 
     pub(crate) async fn start_with(command: &mut Command, stdout: Stdio) -> Self {
-        let mut program = Program::start_with_stdout(command, stdout);
+        let mut program = Example::start_with_stdout(command, stdout);
         let address = program.address().await;
         let line = program.logged("metrics on ").await;
         let page = line.rsplit_once("http://").and_then(|(_, rest)| rest.split_once('/'));

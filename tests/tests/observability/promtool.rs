@@ -6,10 +6,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
+use webhook_tests::TemporaryFile;
 
 use crate::dashboard::expressions;
 use crate::observed::{Observed, path_of};
-use crate::program::TemporaryFile;
 
 /// Runs it to its end; all it said, where it found something.
 fn promtool(set: impl FnOnce(&mut Command), input: &[u8]) {
