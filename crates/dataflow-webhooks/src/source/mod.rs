@@ -12,7 +12,7 @@ use crate::rejection::{Rejection, RejectionKind};
 
 mod forwarded;
 
-pub use forwarded::ForwardedHeader;
+pub use forwarded::{ForwardedHeader, UnknownHeader};
 
 /// The addresses that deliveries may come from ("Security Considerations":
 /// "Whitelist DataFlow IP addresses if possible"). Handed to
