@@ -1,8 +1,8 @@
 //! What the code base promises about its own shape, checked.
 //!
 //! Adapters stay small, arrows between crates point one way, the core knows
-//! no runtime, no HTTP and no framework, and every package is under the
-//! workspace's lints.
+//! no runtime, no HTTP and no framework, every package is under the workspace's
+//! lints, and what is published brings its licences along.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,7 @@ const NOT_IN_CORE: [&str; 10] = [
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
     let mut broken = arrows(workspace);
     broken.extend(workspace.packages.iter().filter_map(lints));
+    broken.extend(published(workspace).flat_map(|it| licences(&it.name, it.folder())));
     for package in adapters(workspace) {
         let lines = code_lines(&package.folder().join("src"))?;
         eprintln!("{}: {lines} of {ADAPTER_LINES} lines of code", package.name);
@@ -93,6 +94,13 @@ fn lints(package: &Package) -> Option<String> {
     let mut lines = manifest.lines().map(str::trim);
     let inherits = lines.any(|line| line == "[lints]") && lines.next() == Some("workspace = true");
     (!inherits).then(|| format!("{name} does not inherit the workspace's lints"))
+}
+
+/// The licences that the package in this folder would be published without.
+fn licences(name: &str, folder: &Path) -> Vec<String> {
+    let missing = ["LICENSE-APACHE", "LICENSE-MIT"].into_iter();
+    let missing = missing.filter(|licence| !folder.join(licence).is_file());
+    missing.map(|licence| format!("{name} has no {licence}: link to that of the root")).collect()
 }
 
 /// Lines of code under a folder: no blank line, no comment, no test.
@@ -219,6 +227,13 @@ mod tests {
         let workspace = workspace(vec![package("dataflow-webhooks-redis", &[CORE])]);
         let names: Vec<_> = adapters(&workspace).map(|package| package.name.as_str()).collect();
         assert_eq!(names, ["dataflow-webhooks-tower"]);
+    }
+
+    #[test]
+    fn a_package_without_its_licences_is_refused() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        assert_eq!(licences("one", &root), Vec::<String>::new());
+        assert_eq!(licences("one", &root.join("xtask")).len(), 2);
     }
 
     #[test]

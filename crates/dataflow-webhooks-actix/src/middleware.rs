@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::{Version, header};
-use actix_web::{Error, HttpMessage as _};
+use actix_web::{Error, HttpMessage as _, error};
 use dataflow_webhooks::{Delivery, Endpoint, Outcome, SIGNATURE_HEADER};
 use dataflow_webhooks_tokio::{Detach, Head, Spanned, handle, receive};
 use tokio::time::Instant;
@@ -88,9 +88,7 @@ where
             let verified = request.extensions().get::<Delivery>().cloned();
             if let Some(delivery) = verified {
                 // This middleware is around already; see the crate's documentation.
-                if !endpoint.has_verified(&delivery) {
-                    let outcome = Outcome::WrongEndpoint;
-                    endpoint.telemetry().answered(&delivery, outcome, false);
+                if let Err(outcome) = endpoint.passes_on(&delivery) {
                     return Ok(request.into_response(fixed(outcome)).map_into_right_body());
                 }
                 give_back(delivery.body().clone(), most, &mut request);
@@ -102,8 +100,8 @@ where
             let delivery = match receive(&endpoint, head, Chunks(&mut payload)).await {
                 Ok(delivery) => delivery,
                 Err(refusal) => {
-                    let response = refuse(refusal, payload);
-                    return Ok(request.into_response(response).map_into_right_body());
+                    let answer = request.into_response(refuse(refusal, payload));
+                    return Ok(answer.map_into_right_body());
                 }
             };
             let deadline = arrived + endpoint.limits().answer_within();
@@ -122,7 +120,7 @@ where
                 };
                 give_back(delivery.body().clone(), most, &mut request);
                 request.extensions_mut().insert(delivery);
-                Ok(ActixReply::Handlers(inner.call(request).await?))
+                Ok(ActixReply::Handlers(inner.call(request).await.map_err(no_success)?))
             };
             let work = handle(&endpoint, &delivery, deadline, inner, ready, call);
             match Detach::new(&endpoint, &delivery, deadline, work, on_worker).await? {
@@ -135,6 +133,12 @@ where
             }
         })
     }
+}
+
+/// An error is no success, whatever status it has: the event is to come again.
+fn no_success(error: Error) -> Error {
+    let is_success = error.as_response_error().status_code().is_success();
+    if is_success { error::ErrorInternalServerError(error) } else { error }
 }
 
 /// The values of all lines of one header.

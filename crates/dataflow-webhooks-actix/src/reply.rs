@@ -68,9 +68,7 @@ pub(crate) fn fixed(outcome: Outcome) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     response.insert_header(ContentType::plaintext());
-    for header in answer.headers() {
-        response.insert_header(*header);
-    }
+    answer.headers().iter().for_each(|header| _ = response.insert_header(*header));
     let mut response = response.body(answer.body());
     response.extensions_mut().insert(outcome);
     response

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use dataflow_webhooks::{BoxError, Delivery, Endpoint, Outcome, SIGNATURE_HEADER};
+use dataflow_webhooks::{BoxError, Delivery, Endpoint, SIGNATURE_HEADER};
 use dataflow_webhooks_tokio::{
     Body as RoadBody, BodyError, Detach, Head, Reply as _, handle, on_runtime, receive,
 };
@@ -72,9 +72,7 @@ where
             let endpoint = &layer.endpoint;
             if let Some(delivery) = parts.extensions.get::<Delivery>() {
                 // This layer is around already; see the crate's documentation.
-                if !endpoint.has_verified(delivery) {
-                    let outcome = Outcome::WrongEndpoint;
-                    endpoint.telemetry().answered(delivery, outcome, false);
+                if let Err(outcome) = endpoint.passes_on(delivery) {
                     return Ok(HttpReply::fixed(outcome.answer(), outcome).0);
                 }
                 let body = WebhookBody::from(delivery.body().clone());

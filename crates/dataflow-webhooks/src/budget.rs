@@ -11,9 +11,10 @@ use crate::rejection::{Rejection, RejectionKind};
 /// A bound on the bytes of deliveries that are not verified yet.
 ///
 /// Each body is counted as it arrives and no longer once it is verified or refused; and
-/// again while it waits for another delivery of its event that is in flight, for anyone can
-/// send a recorded delivery once more. When the budget is spent, bodies past their first 16
-/// KiB are answered 503, so an ordinary delivery still passes under a flood of large ones.
+/// again, with 2 KiB at the least, while it waits for another delivery of its event that is in
+/// flight, for anyone can send a recorded delivery once more. When the budget is spent, bodies
+/// past their first 16 KiB are answered 503, so an ordinary delivery still passes under a flood
+/// of large ones; duplicates in waiting are answered 503 at once.
 /// The memory held is at most the budget, plus 16 KiB for each open request, plus what the
 /// server itself reads ahead.
 ///

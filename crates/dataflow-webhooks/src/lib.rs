@@ -39,7 +39,7 @@ pub use keyring::{KeyRing, KeyRingError, SECRET_FILE_VAR, SECRET_VAR};
 pub use rejection::{Rejection, RejectionKind};
 pub use secret::{Secret, SecretError};
 pub use signature::{MAX_CANDIDATES, MAX_HEADER_BYTES, SIGNATURE_HEADER, VerifiedSignature, sign};
-pub use source::{ForwardedHeader, SourceAllowList, SourceError};
+pub use source::{ForwardedHeader, SourceAllowList, SourceError, UnknownHeader};
 pub use telemetry::{Counts, StoreOperation};
 pub use verify::{Tolerance, Verification, Verifier, verify};
 

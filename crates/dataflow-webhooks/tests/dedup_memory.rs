@@ -194,6 +194,37 @@ mod room {
     }
 
     #[test]
+    fn a_lapsed_holder_is_not_taken_for_a_later_one_though_its_successor_was_done_when_it_went() {
+        let clock = ManualClock::new();
+        let store = small(1, &clock);
+        let lapsed = new_claim(&store, "evt_1");
+        clock.advance(terms().lease());
+        done(&store, "evt_1");
+        done(&store, "evt_2");
+
+        let later = new_claim(&store, "evt_1");
+        assert!(later.epoch() > lapsed.epoch());
+        assert_eq!(block_on(store.commit(&lapsed, terms())).unwrap(), Held::No);
+        assert_eq!(block_on(store.commit(&later, terms())).unwrap(), Held::Yes);
+    }
+
+    #[test]
+    fn a_forgotten_holder_is_not_taken_for_a_later_one_though_two_were_done_when_it_went() {
+        let store = small(1, &ManualClock::new());
+        let forgotten = new_claim(&store, "evt_1");
+        block_on(store.forget(forgotten.key())).unwrap();
+        done(&store, "evt_1");
+        block_on(store.forget(forgotten.key())).unwrap();
+        done(&store, "evt_1");
+        done(&store, "evt_2");
+
+        let later = new_claim(&store, "evt_1");
+        assert!(later.epoch() > forgotten.epoch());
+        assert_eq!(block_on(store.commit(&forgotten, terms())).unwrap(), Held::No);
+        assert_eq!(block_on(store.commit(&later, terms())).unwrap(), Held::Yes);
+    }
+
+    #[test]
     fn an_event_whose_settled_record_went_begins_again_at_1() {
         let store = small(1, &ManualClock::new());
         done(&store, "evt_1");

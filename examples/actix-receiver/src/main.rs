@@ -58,8 +58,7 @@ async fn serve(Receiver { endpoint, listener, mut stop, .. }: Receiver) -> Resul
         .shutdown_signal(async move {
             stop.requested().await;
             info!("stopping");
-            underway.answered().await;
-            if let Err(failure) = stop.drain(&endpoint).await {
+            if let Err(failure) = stop.drain(&endpoint, underway.answered()).await {
                 let _ = cut_off.send(failure);
                 pending().await
             }

@@ -43,8 +43,9 @@ impl Underway {
         Ok(response)
     }
 
-    /// Waits until every request is answered that began before this: 4.5 s at the
-    /// most, and not for handlers that run on.
+    /// Waits until every request is answered that began before this: 5 s at the
+    /// most (4 s of body, and 1 s of what is read on of a refused one), and not for
+    /// handlers that run on.
     pub(crate) async fn answered(&self) {
         self.0.send_replace(true);
         self.0.closed().await;

@@ -29,5 +29,7 @@ fn log_to_stderr() {
         .with_ansi(false)
         .with_env_filter(filter)
         .without_time()
+        // It would complain on stderr, and panic when nobody reads that.
+        .log_internal_errors(false)
         .init();
 }

@@ -60,12 +60,16 @@ where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     let Receiver { endpoint, listener, mut stop } = receiver;
-    until(stop.requested(), listener, app).await;
-    stop.drain(&endpoint).await
+    let open = until(stop.requested(), listener, app).await;
+    stop.drain(&endpoint, ended(open)).await
 }
 
-/// Serves the app until `stop` is ready and the open connections have ended.
-async fn until<S, B>(stop: impl Future<Output = ()>, listener: TcpListener, app: S)
+/// Serves the app until `stop` is ready, and gives back what is open then.
+async fn until<S, B>(
+    stop: impl Future<Output = ()>,
+    listener: TcpListener,
+    app: S,
+) -> GracefulShutdown
 where
     S: Service<Request<Incoming>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
@@ -94,9 +98,14 @@ where
         });
     }
     info!("stopping");
-    // New connections are refused from here on; idle ones are closed, the
-    // others when they have answered the request they are at.
+    // New connections are refused from here on.
     drop(listener);
+    connections
+}
+
+/// Idle connections are closed, the others when they have answered the request
+/// they are at.
+async fn ended(connections: GracefulShutdown) {
     if timeout(CONNECTIONS_END_WITHIN, connections.shutdown()).await.is_err() {
         warn!("some connections were still open after {CONNECTIONS_END_WITHIN:?}");
     }

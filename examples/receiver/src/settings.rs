@@ -112,18 +112,12 @@ fn sources() -> Result<Option<SourceAllowList>, String> {
 fn proxies() -> Result<Option<(ForwardedHeader, Vec<IpNet>)>, String> {
     let header = match text(HEADER)? {
         None => None,
-        Some(name) => {
-            let known = [ForwardedHeader::Forwarded, ForwardedHeader::XForwardedFor];
-            let found = known.into_iter().find(|known| known.name().eq_ignore_ascii_case(&name));
-            Some(found.ok_or_else(|| {
-                format!("{HEADER} is {name:?}; it must be Forwarded or X-Forwarded-For")
-            })?)
-        }
+        Some(name) => Some(name.parse().map_err(|error| format!("{HEADER}: {error}"))?),
     };
     match (text(PROXIES)?, header) {
         (None, None) => Ok(None),
         (Some(proxies), Some(header)) => {
-            let proxies = SourceAllowList::networks(&proxies);
+            let proxies = SourceAllowList::parse_networks(&proxies);
             Ok(Some((header, proxies.map_err(|error| format!("{PROXIES}: {error}"))?)))
         }
         (Some(_), None) => Err(format!(

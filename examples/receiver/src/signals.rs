@@ -35,17 +35,26 @@ impl Stop {
         self.0.requested().await;
     }
 
-    /// Closes the endpoint, and waits until every handler has ended: they run on
-    /// when their sender has hung up or was told to come again.
+    /// Waits for what is `open` (requests, connections), closes the endpoint, and
+    /// waits until every handler has ended: they run on when their sender has hung
+    /// up or was told to come again.
     ///
     /// # Errors
     ///
     /// The program was told once more to stop, and stops at once: the handlers
     /// that still run are cut off, and their events come again. Exit code 1.
-    pub async fn drain(&mut self, endpoint: &Endpoint) -> Result<(), Failure> {
-        info!("waiting for the handlers that still run");
+    pub async fn drain(
+        &mut self,
+        endpoint: &Endpoint,
+        open: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let ended = async {
+            open.await;
+            info!("waiting for the handlers that still run");
+            endpoint.drain().await;
+        };
         tokio::select! {
-            () = endpoint.drain() => Ok(()),
+            () = ended => Ok(()),
             () = self.requested() => {
                 let left = endpoint.counts().running;
                 Err(Failure::at_run_time(format!("stopped at once, {left} handlers cut off")))

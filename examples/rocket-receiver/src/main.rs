@@ -101,6 +101,6 @@ fn config(bind: SocketAddr) -> Config {
 async fn main() {
     // Before Rocket sets up a log of its own, which writes to stdout. It warns of every
     // answer that a catcher gives.
-    receiver::log_to_stderr("info,rocket::=error");
+    receiver::log_to_stderr("info,rocket::=error,rocket_receiver::_=error");
     receiver::end(env!("CARGO_PKG_NAME"), run().await)
 }

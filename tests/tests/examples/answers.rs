@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use webhook_tests::{Example, Request};
 
-use crate::receivers::{ACTIX, AXUM, HYPER, Receiver};
+use crate::receivers::{ACTIX, AXUM, HYPER, OBSERVABILITY, Receiver};
 
 const ACTIX_405: &str = "content-length: 27\ncontent-type: text/plain; charset=utf-8\n\n\
                          only POST is accepted here\n";
@@ -141,4 +141,9 @@ async fn actix_receiver_answers_as_axum_receiver() {
 #[tokio::test]
 async fn hyper_receiver_answers_as_axum_receiver() {
     answers_as_axum_receiver(HYPER).await;
+}
+
+#[tokio::test]
+async fn observability_answers_as_axum_receiver() {
+    answers_as_axum_receiver(OBSERVABILITY).await;
 }

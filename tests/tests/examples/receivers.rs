@@ -12,6 +12,8 @@ pub(crate) struct Receiver(pub(crate) &'static str);
 pub(crate) const AXUM: Receiver = Receiver("axum-receiver");
 pub(crate) const ACTIX: Receiver = Receiver("actix-receiver");
 pub(crate) const HYPER: Receiver = Receiver("hyper-receiver");
+/// That of axum once more, with a page of metrics beside it.
+pub(crate) const OBSERVABILITY: Receiver = Receiver("observability");
 
 /// Makes tests of rules: of `async fn rule(receiver: Receiver)` one for each of
 /// the receivers.
@@ -35,6 +37,11 @@ macro_rules! each_receiver {
             async fn hyper_receiver() {
                 $rule(receivers::HYPER).await;
             }
+
+            #[tokio::test]
+            async fn observability() {
+                $rule(receivers::OBSERVABILITY).await;
+            }
         }
     )+ };
 }
@@ -42,13 +49,19 @@ macro_rules! each_receiver {
 pub(crate) use each_receiver;
 
 impl Receiver {
-    /// The program, with nothing set but a free port.
+    /// The program, with nothing set but free ports.
     pub(crate) fn command(self) -> Command {
-        Example::command(self.0)
+        on_a_free_page(Example::command(self.0))
     }
 
     /// The program, with the secret of the tests.
     pub(crate) fn with_secret(self) -> Command {
-        Example::with_secret(self.0)
+        on_a_free_page(Example::with_secret(self.0))
     }
+}
+
+/// For the one that has a page.
+fn on_a_free_page(mut command: Command) -> Command {
+    command.env("METRICS_BIND", "127.0.0.1:0");
+    command
 }

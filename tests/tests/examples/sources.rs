@@ -99,7 +99,7 @@ async fn settings_that_cannot_be_meant_are_one_line_and_exit_code_2(receiver: Re
         (&[("ALLOWED_SOURCES_REPORT_ONLY", "yes")], "it must be 1"),
         (&[listed, proxies], "set it to the one header that they write"),
         (&[listed, header], "set it to the addresses of those that write the header"),
-        (&[listed, proxies, ("FORWARDED_HEADER", "X-Real-IP")], "Forwarded or X-Forwarded-For"),
+        (&[listed, proxies, ("FORWARDED_HEADER", "X-Real-IP")], "Forwarded nor X-Forwarded-For"),
         (&[listed, header, ("TRUSTED_PROXIES", "10.0.0.0/33")], "TRUSTED_PROXIES: \"10.0.0.0/33\""),
         (&[proxies, header], "set ALLOWED_SOURCES, or ALLOWED_SOURCES_REPORT_ONLY=1"),
     ];

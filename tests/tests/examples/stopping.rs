@@ -16,6 +16,7 @@ each_receiver! {
     a_delivery_whose_body_is_on_its_way_is_still_handled,
     handlers_that_still_run_end_before_it_does,
     a_second_signal_ends_it_at_once_when_stdout_takes_no_line,
+    a_second_signal_ends_it_at_once_when_a_body_is_on_its_way,
 }
 
 /// Sends events over one connection, and over a new one where that is closed,
@@ -166,4 +167,21 @@ async fn a_second_signal_ends_it_at_once_when_stdout_takes_no_line(receiver: Rec
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(1));
     drop(reader);
+}
+
+async fn a_second_signal_ends_it_at_once_when_a_body_is_on_its_way(receiver: Receiver) {
+    let mut program = Program::start(&mut receiver.with_secret());
+    let address = program.address().await;
+    let mut wire = Wire::connect(address).await.unwrap();
+    let request = Request::signed(Sample::of("pipeline.created").body());
+    wire.write(&request.head_bytes()).await.unwrap();
+    // Until the head has been read.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    program.signal(Signal::TERM);
+    program.logged("stopping").await;
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(1), "{}", program.log());
+    // It would have been told 408 after 4 s.
+    let answer = wire.answer().await;
+    assert!(answer.is_err(), "{answer:?}");
 }

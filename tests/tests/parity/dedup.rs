@@ -1,4 +1,4 @@
-//! Duplicates, and a store that is not there in time.
+//! Duplicates, and a store, or a service inside, that is not there in time.
 
 use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks::{OnStoreFailure, StoreOperation};
@@ -20,6 +20,7 @@ rows![
     a_release_that_fails_is_made_in_the_background_and_the_retry_runs,
     a_claim_that_fails_is_answered_503_and_nothing_runs,
     a_claim_that_is_not_back_in_time_is_answered_503_and_released_when_it_comes,
+    a_service_that_is_not_ready_in_time_is_answered_503_and_nothing_is_claimed,
     process_anyway_runs_it_once_while_the_store_is_away,
     without_dedup_each_delivery_runs,
 ];
@@ -175,6 +176,17 @@ fn a_claim_that_is_not_back_in_time_is_answered_503_and_released_when_it_comes()
             ("authentic_refused_in_a_row", 1),
             ("late", 1),
         ]))
+}
+
+fn a_service_that_is_not_ready_in_time_is_answered_503_and_nothing_is_claimed() -> Row {
+    plain().never_ready().quick().sent(event_1()).comes_to(
+        handled().says(try_again()).runs(0, 0).claim(Claim::Untouched).counts(&[
+            ("authentic", 1),
+            ("authentic_refused", 1),
+            ("authentic_refused_in_a_row", 1),
+            ("late", 1),
+        ]),
+    )
 }
 
 fn process_anyway_runs_it_once_while_the_store_is_away() -> Row {

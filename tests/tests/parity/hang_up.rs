@@ -22,7 +22,7 @@ rows![
     a_waiting_duplicate_whose_sender_is_gone_claims_nothing_in_vain,
 ];
 
-const ACTIX_HOLDS_HALVES: &str =
+pub(crate) const ACTIX_HOLDS_HALVES: &str =
     "actix leaves a half-closed connection open, and a close looks like one until it writes";
 
 /// The sender of the first delivery is gone before there is an answer; the retry

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dataflow_webhooks::{RejectionKind, SIGNATURE_HEADER};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use webhook_tests::{Request, delivery, event};
 
 use crate::came_to::{
@@ -23,6 +24,8 @@ rows![
     over_http_2_a_body_that_is_not_complete_in_time_ends_its_stream_alone,
     over_http_2_streams_beside_each_other_are_told_apart,
     over_http_2_a_body_without_a_declared_length_passes,
+    over_http_2_behind_expect_a_refusal_comes_at_once,
+    over_http_2_behind_expect_a_delivery_passes,
     over_http_2_a_late_handler_is_answered_503_and_the_retry_does_not_run,
     over_http_2_a_panic_ends_its_stream_alone,
     over_http_2_a_handler_whose_stream_is_reset_runs_to_its_end,
@@ -127,6 +130,30 @@ fn over_http_2_a_body_without_a_declared_length_passes() -> Row {
             let answer = play.http2().await.streams().await.send_undeclared(&event_1()).await;
             play.note(answer.map_err(io::Error::other));
         })
+        .comes_to(handled())
+}
+
+fn behind_expect(request: Request) -> Request {
+    request.header("Expect", "100-continue")
+}
+
+fn over_http_2_behind_expect_a_refusal_comes_at_once() -> Row {
+    plain()
+        .play(async |play| {
+            let request = behind_expect(Request::unsigned(vec![b' '; 1000]));
+            let since = Instant::now();
+            let answer = play.http2().await.streams().await.send_part(&request, 0).await;
+            let took = since.elapsed();
+            // Sooner than the second for which a body would have been read.
+            assert!(took < Duration::from_millis(900), "{took:?}");
+            play.note(answer.map_err(io::Error::other));
+        })
+        .comes_to(refused(RejectionKind::MissingSignature))
+}
+
+fn over_http_2_behind_expect_a_delivery_passes() -> Row {
+    plain()
+        .play(async |play| play.http2().await.ask(&behind_expect(event_1())).await)
         .comes_to(handled())
 }
 

@@ -16,6 +16,7 @@ use webhook_tests::{Log, Request, SECRET, hex};
 
 use crate::came_to::{Claim, ID, Said, handled, refusal, refused};
 use crate::scene::{plain, receiver, says};
+use crate::stack::Stack;
 use crate::table::{PLAYED, Row, rows};
 
 rows![
@@ -211,6 +212,18 @@ fn data_of(body: &[u8]) -> Option<&[u8]> {
     // The next request begins there, where several were written at once.
     let data = &data[..after(data, b"POST /").unwrap_or(data.len())];
     (data.len() >= SLICE).then_some(data)
+}
+
+#[test]
+fn where_the_peer_is_not_known_the_log_names_the_remedy() {
+    let text = log();
+    let warned = text.lines().filter(|line| line.contains("WARN") && line.contains("who the peer"));
+    let warned: Vec<_> = warned.collect();
+    // By the endpoint of one row on each stack.
+    assert_eq!(warned.len(), Stack::ALL.len(), "{warned:#?}");
+    for remedy in ["WebhookLayer::peer", "into_make_service_with_connect_info", "Unix socket"] {
+        assert!(warned.iter().all(|line| line.contains(remedy)), "{remedy}: {warned:#?}");
+    }
 }
 
 #[test]

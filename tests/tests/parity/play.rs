@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dataflow_webhooks::{Endpoint, SIGNATURE_HEADER, StoreOperation, sign};
+use dataflow_webhooks::{Endpoint, Outcome, SIGNATURE_HEADER, StoreOperation, sign};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -186,6 +186,7 @@ impl Play {
     /// Leaves a handler that runs, and waits until the layer has heard of it,
     /// where the server tells it.
     pub(crate) async fn leave(&mut self, gone: Gone) {
+        let before = self.endpoint.counts().outcome(Outcome::HungUp);
         match gone {
             Gone::Half => self.finish().await,
             Gone::Closed => self.close().await,
@@ -194,7 +195,7 @@ impl Play {
             Gone::Stream => {}
         }
         if self.stack.tells(gone) {
-            self.counted("hung_up", 1).await;
+            self.counted("hung_up", before + 1).await;
         }
     }
 

@@ -102,6 +102,8 @@ fn too_many_running_handlers_are_answered_503() -> Row {
             play.on(1).deliver("evt_2").await;
             play.let_go(1);
             play.on(0).read().await;
+            // The connection of the one that was refused lives on.
+            play.on(1);
         })
         .comes_to(
             handled()

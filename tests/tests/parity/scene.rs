@@ -121,6 +121,8 @@ pub(crate) struct Scene {
     pub(crate) store: WatchedStore,
     pub(crate) wrapped: Wrapped,
     dedup: bool,
+    peer_known: bool,
+    never_ready: bool,
     time_out: Option<Duration>,
     runs: Vec<Run>,
 }
@@ -132,6 +134,8 @@ pub(crate) fn receiver(run: Run) -> Scene {
         store: WatchedStore::default(),
         wrapped: Wrapped::Route,
         dedup: true,
+        peer_known: true,
+        never_ready: false,
         time_out: None,
         runs: vec![run],
     }
@@ -177,6 +181,18 @@ impl Scene {
         self.with(EndpointBuilder::without_dedup)
     }
 
+    /// Nobody tells the layer who the peer is.
+    pub(crate) fn peer_unknown(mut self) -> Self {
+        self.peer_known = false;
+        self
+    }
+
+    /// What is inside the layer is never ready to be called.
+    pub(crate) fn never_ready(mut self) -> Self {
+        self.never_ready = true;
+        self
+    }
+
     /// With a time-out around the application, which answers 504.
     pub(crate) fn time_out(mut self, time: Duration) -> Self {
         self.time_out = Some(time);
@@ -210,6 +226,8 @@ impl Scene {
         Served {
             endpoint,
             store: self.store,
+            peer_known: self.peer_known,
+            never_ready: self.never_ready,
             time_out: self.time_out.unwrap_or(Duration::from_secs(3600)),
             outer,
             inner,
@@ -224,6 +242,10 @@ pub(crate) struct Served {
     /// The endpoint that the row is about.
     pub(crate) endpoint: Endpoint,
     pub(crate) store: WatchedStore,
+    /// Is the layer told who the peer is?
+    pub(crate) peer_known: bool,
+    /// Is what is inside the layer, around the route, never ready?
+    pub(crate) never_ready: bool,
     /// The time-out around it all; an hour, where there is none.
     pub(crate) time_out: Duration,
     /// The endpoint of the layer around the application.

@@ -13,6 +13,7 @@ rows![
     a_source_that_is_not_listed_is_answered_403_whatever_the_signature,
     a_source_that_is_listed_is_let_through_to_verification,
     the_method_is_looked_at_before_the_source,
+    a_peer_that_nobody_knows_is_answered_403,
     from_an_untrusted_peer_no_header_is_read,
     behind_a_trusted_proxy_the_source_is_what_its_header_says,
     behind_a_trusted_proxy_all_lines_are_read_in_order,
@@ -63,6 +64,16 @@ fn the_method_is_looked_at_before_the_source() -> Row {
     from(listing(LISTED))
         .sent(event_1().method("PUT"))
         .comes_to(refused(RejectionKind::MethodNotAllowed))
+}
+
+fn a_peer_that_nobody_knows_is_answered_403() -> Row {
+    // A header does not say who the peer is; `logs` looks for the line that names the
+    // remedy.
+    let proxy: IpNet = "127.0.0.0/8".parse().unwrap();
+    from(listing("0.0.0.0/0, ::/0").behind(ForwardedHeader::XForwardedFor, [proxy]))
+        .peer_unknown()
+        .all_sent([event_1(), with("X-Forwarded-For", &["203.0.113.7"])])
+        .comes_to(all_refused(2))
 }
 
 fn from_an_untrusted_peer_no_header_is_read() -> Row {

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
+use actix_web::http::{Method, StatusCode};
 use actix_web::test::{call_service, init_service};
 use actix_web::{App, HttpResponse, web};
 use dataflow_webhooks_actix::{
@@ -76,6 +76,21 @@ async fn an_error_of_the_handler_or_of_middleware_inside_stays_what_it_is() {
         let request = signed(&sample().body()).to_request();
         let error = actix_web::dev::Service::call(&app, request).await.err().unwrap();
         assert_eq!(error.error_response().status(), 409, "released, so it runs again");
+    }
+}
+
+#[actix_web::test]
+async fn an_error_of_middleware_inside_is_no_success_whatever_its_status_is() {
+    let fails = actix_web::middleware::from_fn(async |_request, _next| {
+        let error = actix_web::error::InternalError::new("inside", StatusCode::OK);
+        Err::<actix_web::dev::ServiceResponse, _>(error.into())
+    });
+    let resource = web::resource(PATH).to(ok).wrap(fails).wrap(middleware());
+    let app = init_service(App::new().service(resource)).await;
+    for _ in 0..2 {
+        let request = signed(&sample().body()).to_request();
+        let error = actix_web::dev::Service::call(&app, request).await.err().unwrap();
+        assert_eq!(error.error_response().status(), 500, "released, so it runs again");
     }
 }
 

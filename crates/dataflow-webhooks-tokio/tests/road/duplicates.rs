@@ -106,7 +106,7 @@ async fn the_bodies_of_waiting_duplicates_stay_within_the_budget() {
     let answer = answer.unwrap();
     assert_eq!((answer.status, answer.outcome), (503, Some(Outcome::InFlight)));
     assert_eq!(time, seconds(0));
-    // One with a small body is as good as any open request.
+    // There is room for one with a small body.
     let small = scene.send("evt_1", scene.says(200)).await.unwrap();
     assert_eq!(small.outcome, Some(Outcome::Duplicate));
 
@@ -114,6 +114,27 @@ async fn the_bodies_of_waiting_duplicates_stay_within_the_budget() {
         assert_eq!(one.await.unwrap().1.unwrap().outcome, Some(Outcome::Duplicate));
     }
     assert_eq!(first.await.unwrap().1.unwrap(), Said::by_handler(200));
+    assert_eq!(scene.counts().unverified_bytes, 0);
+}
+
+/// No open connection bounds how many there are then.
+#[tokio::test(start_paused = true)]
+async fn small_duplicates_that_wait_stay_within_the_budget_when_their_senders_have_hung_up() {
+    const LIMIT: usize = 64 * 1024;
+    let budget = UnverifiedBudget::new(LIMIT);
+    let scene = Scene::with(|b| b.max_body_bytes(32 * 1024).unverified_budget(budget));
+    let first = tokio::spawn(scene.send("evt_1", scene.takes(seconds(2), 200)));
+    settle_down().await;
+    for _ in 0..100 {
+        let duplicate = tokio::spawn(scene.send("evt_1", scene.says(200)));
+        settle_down().await;
+        duplicate.abort();
+    }
+    settle_down().await;
+    let held = scene.counts().unverified_bytes;
+    assert!((LIMIT / 2..=LIMIT).contains(&held), "{held} bytes");
+    assert_eq!(first.await.unwrap().unwrap(), Said::by_handler(200));
+    sleep(seconds(3)).await;
     assert_eq!(scene.counts().unverified_bytes, 0);
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::answer::Outcome;
 use crate::budget::UnverifiedBudget;
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::delivery::{Delivery, Observer};
@@ -181,9 +182,13 @@ impl Endpoint {
     /// Counts the bytes of a verified body that waits for another delivery of its
     /// event against the [budget](Self::unverified_budget), until what this gives
     /// is dropped. `None` when there is no room for them. For adapters.
+    ///
+    /// Nothing of it is free, and it counts 2 KiB at the least: its sender may have
+    /// hung up, and then no open request bounds how many there are.
     #[must_use]
     pub fn hold(&self, bytes: usize) -> Option<HeldBytes> {
-        self.shared.grant(0, bytes).ok()?;
+        let bytes = bytes.max(2 * 1024);
+        self.shared.grant(UnverifiedBudget::FREE_BYTES, bytes).ok()?;
         Some(HeldBytes { endpoint: self.clone(), bytes })
     }
 
@@ -274,6 +279,21 @@ impl Endpoint {
         body: &[u8],
     ) -> Explanation {
         self.shared.verifier.explain(header_lines, body)
+    }
+
+    /// For adapters: may a request pass on that holds this delivery already, for
+    /// the application is wrapped twice?
+    ///
+    /// # Errors
+    ///
+    /// Another endpoint has verified it, which is counted: this is its answer.
+    pub fn passes_on(&self, delivery: &Delivery) -> Result<(), Outcome> {
+        if self.has_verified(delivery) {
+            return Ok(());
+        }
+        let outcome = Outcome::WrongEndpoint;
+        self.telemetry().answered(delivery, outcome, false);
+        Err(outcome)
     }
 
     /// Did this endpoint verify that delivery? Another one's key proves nothing

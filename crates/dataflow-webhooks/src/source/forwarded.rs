@@ -3,7 +3,10 @@
 //! What stands left of the first address that no trusted proxy has was written
 //! by whoever sent the request, and is worth nothing.
 
+use std::error::Error;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
 
 const MISSING: &str = "the peer is a trusted proxy, and there is no line of the header that it \
                        should write; is it the other one?";
@@ -12,7 +15,15 @@ const UNREADABLE: &str = "the header of a trusted proxy cannot be read: an addre
 const ALL_TRUSTED: &str = "the header of a trusted proxy names none but trusted proxies; does it \
                            append the address that it was called from?";
 
-/// The header in which the trusted proxies name whom they were called by.
+/// The header in which the trusted proxies name whom they were called by. It is read from
+/// its name, in any case, as configuration has it.
+///
+/// ```
+/// use dataflow_webhooks::ForwardedHeader;
+///
+/// assert_eq!("X-Forwarded-For".parse(), Ok(ForwardedHeader::XForwardedFor));
+/// assert!("X-Real-IP".parse::<ForwardedHeader>().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
@@ -23,6 +34,9 @@ pub enum ForwardedHeader {
 }
 
 impl ForwardedHeader {
+    /// Both of them.
+    pub const ALL: &'static [Self] = &[Self::Forwarded, Self::XForwardedFor];
+
     /// The header's name in lower case.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -62,6 +76,33 @@ impl ForwardedHeader {
         Err(ALL_TRUSTED)
     }
 }
+
+impl fmt::Display for ForwardedHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ForwardedHeader {
+    type Err = UnknownHeader;
+
+    fn from_str(name: &str) -> Result<Self, UnknownHeader> {
+        let found = Self::ALL.iter().find(|known| known.name().eq_ignore_ascii_case(name));
+        found.copied().ok_or_else(|| UnknownHeader(name.to_owned()))
+    }
+}
+
+/// A header that proxies do not name their caller in, or not in a way that is read here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownHeader(String);
+
+impl fmt::Display for UnknownHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is neither Forwarded nor X-Forwarded-For", self.0)
+    }
+}
+
+impl Error for UnknownHeader {}
 
 /// The `for` of each element of a `Forwarded` header, `None` where an element has
 /// none. No list at all where the header is malformed anywhere: a quotation mark

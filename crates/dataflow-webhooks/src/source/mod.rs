@@ -12,7 +12,7 @@ use crate::rejection::{Rejection, RejectionKind};
 
 mod forwarded;
 
-pub use forwarded::ForwardedHeader;
+pub use forwarded::{ForwardedHeader, UnknownHeader};
 
 /// The addresses that deliveries may come from ("Security Considerations":
 /// "Whitelist DataFlow IP addresses if possible"). Handed to
@@ -91,7 +91,7 @@ impl SourceAllowList {
     /// # Errors
     ///
     /// An entry, which the error shows, is neither; an empty one is not either.
-    pub fn networks(text: &str) -> Result<Vec<IpNet>, SourceError> {
+    pub fn parse_networks(text: &str) -> Result<Vec<IpNet>, SourceError> {
         let one = |entry: &str| {
             let entry = entry.trim();
             let network = entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
@@ -174,7 +174,8 @@ impl SourceAllowList {
     {
         let peer = peer.ok_or(
             "the server does not say who the peer is: tell the layer where it finds the peer's \
-             address (WebhookLayer::peer; axum::serve needs into_make_service_with_connect_info)",
+             address (WebhookLayer::peer; axum::serve needs into_make_service_with_connect_info); \
+             nobody has one who comes through a Unix socket",
         )?;
         match &self.proxies {
             Some(proxies) if holds(&proxies.trusted, peer) => {
@@ -214,12 +215,12 @@ impl From<Unlisted> for Rejection {
     }
 }
 
-/// As [`SourceAllowList::networks`].
+/// As [`SourceAllowList::parse_networks`].
 impl FromStr for SourceAllowList {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        Self::networks(text).map(Self::new)
+        Self::parse_networks(text).map(Self::new)
     }
 }
 

@@ -149,6 +149,12 @@ impl HandlerEnd {
     }
 }
 
+impl fmt::Display for HandlerEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl From<Verdict> for StoreOperation {
     fn from(verdict: Verdict) -> Self {
         match verdict {

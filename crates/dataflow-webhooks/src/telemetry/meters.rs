@@ -1,5 +1,7 @@
 //! When the series of an endpoint are taken from the recorder.
 
+#[cfg(feature = "metrics")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
@@ -39,9 +41,17 @@ impl Meters {
     }
 
     /// Does something to the series. Without the feature it is not done.
+    ///
+    /// A recorder is the application's code and may panic. That must cost no more than
+    /// the update: this is called between a count that goes up and the guard that takes
+    /// it down again, and in drops.
     pub(super) fn update(&self, work: impl FnOnce(&Series)) {
         #[cfg(feature = "metrics")]
-        work(self.series.get_or_init(|| Series::of(&self.endpoint)));
+        {
+            let update = || work(self.series.get_or_init(|| Series::of(&self.endpoint)));
+            // No series is left half-way: their locks are taken over when poisoned.
+            _ = catch_unwind(AssertUnwindSafe(update));
+        }
         #[cfg(not(feature = "metrics"))]
         let _ = work;
     }

@@ -73,7 +73,8 @@ fn an_entry_that_is_no_address_is_named() {
 
 #[test]
 fn networks_are_read_from_text_in_order_and_an_address_is_a_network() {
-    let networks = SourceAllowList::networks(" 10.0.0.0/8,203.0.113.7 ,2001:db8::/32").unwrap();
+    let networks =
+        SourceAllowList::parse_networks(" 10.0.0.0/8,203.0.113.7 ,2001:db8::/32").unwrap();
     let shown: Vec<String> = networks.iter().map(IpNet::to_string).collect();
     assert_eq!(shown, ["10.0.0.0/8", "203.0.113.7/32", "2001:db8::/32"]);
 }

@@ -256,3 +256,15 @@ fn a_quotation_mark_left_open_does_not_hide_what_a_proxy_appended() {
         }
     }
 }
+
+#[test]
+fn a_forwarded_header_is_read_from_its_name_in_any_case() {
+    for known in ForwardedHeader::ALL {
+        assert_eq!(known.name().parse(), Ok(*known));
+        assert_eq!(known.to_string().to_uppercase().parse(), Ok(*known));
+    }
+    for other in ["", "X-Real-IP", "x-forwarded", "forwarded "] {
+        let error = other.parse::<ForwardedHeader>().unwrap_err().to_string();
+        assert!(error.contains("Forwarded") && error.contains(&format!("{other:?}")), "{error}");
+    }
+}

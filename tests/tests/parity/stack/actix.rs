@@ -1,5 +1,6 @@
 //! actix-web under its own server, one worker, on threads of its own.
 
+use actix_web::dev::ServiceRequest;
 use actix_web::error::{self, InternalError};
 use actix_web::http::StatusCode;
 use actix_web::middleware::{Condition, Next, from_fn};
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use dataflow_webhooks_actix::{WebhookDelivery, WebhookMiddleware};
 use webhook_tests::Receiver;
 
+use super::unready::Readiness;
 use super::{PATH, log_answer};
 use crate::scene::{Failed, Says, Served};
 
@@ -24,9 +26,15 @@ pub(super) fn serve(served: &Served) -> Receiver {
                 let middleware = endpoint.clone().unwrap_or_else(|| served.endpoint.clone());
                 Condition::new(endpoint.is_some(), WebhookMiddleware::new(middleware))
             };
-            let resource = web::resource(PATH).wrap(layer(&served.inner)).to(handle);
-            let time_out = served.time_out;
-            let outermost = from_fn(move |request, next: Next<_>| async move {
+            let readiness = Readiness { never: served.never_ready };
+            let resource = web::resource(PATH).wrap(readiness).wrap(layer(&served.inner));
+            let resource = resource.to(handle);
+            let (time_out, peer_known) = (served.time_out, served.peer_known);
+            let outermost = from_fn(move |mut request: ServiceRequest, next: Next<_>| async move {
+                if !peer_known {
+                    // As of a connection through a Unix socket.
+                    request.head_mut().peer_addr = None;
+                }
                 let answered = tokio::time::timeout(time_out, next.call(request)).await;
                 let answer = answered.unwrap_or_else(|_| Err(timed_out()))?;
                 log_answer!(answer.headers(), answer.response().extensions());

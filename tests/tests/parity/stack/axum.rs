@@ -14,6 +14,7 @@ use dataflow_webhooks_axum::{WebhookDelivery, WebhookLayer};
 use tower_http::timeout::TimeoutLayer;
 use webhook_tests::Receiver;
 
+use super::unready::Readiness;
 use super::{PATH, log_answer};
 use crate::scene::{Failed, Says, Served};
 
@@ -32,19 +33,24 @@ pub(super) async fn serve(served: &Served) -> Receiver {
     };
     let mut route = any(handle);
     if let Some(inner) = &served.inner {
-        route = route.layer(layer(inner));
+        let readiness = Readiness { never: served.never_ready };
+        route = route.layer((layer(inner, served.peer_known), readiness));
     }
     let mut app = Router::new().route(PATH, route);
     if let Some(outer) = &served.outer {
-        app = app.layer(layer(outer));
+        app = app.layer(layer(outer, served.peer_known));
     }
     let app = app.layer(axum::middleware::map_response(logged));
     let time_out = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, served.time_out);
     Receiver::start(app.layer(time_out)).await
 }
 
-fn layer(endpoint: &Endpoint) -> WebhookLayer {
-    WebhookLayer::new(endpoint.clone()).peer(|parts| {
+fn layer(endpoint: &Endpoint, peer_known: bool) -> WebhookLayer {
+    let layer = WebhookLayer::new(endpoint.clone());
+    if !peer_known {
+        return layer;
+    }
+    layer.peer(|parts| {
         let info = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(info.0.ip())
     })

@@ -3,6 +3,7 @@
 mod actix;
 mod axum;
 mod tower;
+mod unready;
 
 use webhook_tests::Receiver;
 

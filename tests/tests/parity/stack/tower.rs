@@ -19,6 +19,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::timeout::TimeoutLayer;
 use webhook_tests::Receiver;
 
+use super::unready::Readiness;
 use super::{PATH, log_answer};
 use crate::scene::{Failed, Handler, Says, Served};
 
@@ -26,7 +27,9 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 type Boxed<B> = BoxCloneService<Request<B>, Answer, io::Error>;
 
 pub(super) async fn serve(served: &Served) -> Receiver {
-    let handler = handler(&served.handler);
+    let readiness = Readiness { never: served.never_ready };
+    let handler = BoxCloneService::new(readiness.layer(handler(&served.handler)));
+    let peer_known = served.peer_known;
     let app: Boxed<Incoming> = match (&served.outer, &served.inner) {
         (None, Some(inner)) => route(guarded(inner, handler)),
         (None, None) => unreachable!("every scene has a layer"),
@@ -47,7 +50,9 @@ pub(super) async fn serve(served: &Served) -> Receiver {
     let app = time_out.layer(app);
     Receiver::serve(move |peer: SocketAddr| {
         let with_peer = move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer.ip());
+            if peer_known {
+                request.extensions_mut().insert(peer.ip());
+            }
             request
         };
         MapRequestLayer::new(with_peer).layer(app.clone())

@@ -23,8 +23,8 @@ pub(super) struct Table {
     oldest: Place,
     newest: Place,
     evictions: u64,
-    /// The highest epoch of a claim whose record was evicted though its holder may
-    /// run still. New records begin above it, so that no claim of theirs is taken for
+    /// The highest epoch of a record that was evicted though a holder of a claim on it may run
+    /// still. New records begin above it, so that no claim of theirs is taken for
     /// that one. It stays 0 unless claims lapse, or are forgotten, in a full table.
     stray_epoch: u32,
 }
@@ -81,15 +81,16 @@ impl Table {
         self.drop_expired(now);
         let known = self.find(&key);
         let live = known.map(|at| &self.slot(at).record).filter(|record| !record.is_expired(now));
-        let epoch = match live {
-            None => self.stray_epoch.saturating_add(1),
+        let (epoch, has_strays) = match live {
+            None => (self.stray_epoch.saturating_add(1), false),
             Some(record) => match record.state {
                 State::Done => return Claimed::Done,
                 State::Claimed if !record.is_lapsed(now) => return Claimed::InFlight,
-                State::Claimed | State::Released => record.epoch.saturating_add(1),
+                State::Claimed => (record.epoch.saturating_add(1), true),
+                State::Released => (record.epoch.saturating_add(1), record.has_strays),
             },
         };
-        let record = Record::claimed(epoch, now, terms);
+        let record = Record::claimed(epoch, has_strays, now, terms);
         let evicted_before = self.evictions;
         let at = match known {
             Some(at) => {
@@ -129,7 +130,7 @@ impl Table {
     pub(super) fn forget(&mut self, key: &Fingerprint) {
         if let Some(at) = self.find(key) {
             let record = &mut self.slots[at as usize].record;
-            record.is_forgotten |= record.state == State::Claimed;
+            record.has_strays |= record.state == State::Claimed;
             record.state = State::Released;
         }
     }
@@ -186,7 +187,7 @@ impl Table {
             let at = self.oldest;
             let record = &self.slot(at).record;
             if !record.is_in_flight(now) {
-                if record.state == State::Claimed || record.is_forgotten {
+                if record.state == State::Claimed || record.has_strays {
                     self.stray_epoch = self.stray_epoch.max(record.epoch);
                 }
                 return Some(at);
@@ -253,14 +254,15 @@ struct Record {
     expires_at: Nanos,
     epoch: u32,
     state: State,
-    /// Was the claim taken from its holder? It may run still.
-    is_forgotten: bool,
+    /// Was a claim of this record taken from its holder, forgotten or after its lease? It may run
+    /// still, however many claims have followed.
+    has_strays: bool,
 }
 
 impl Record {
-    fn claimed(epoch: u32, now: Nanos, terms: Terms) -> Self {
+    fn claimed(epoch: u32, has_strays: bool, now: Nanos, terms: Terms) -> Self {
         let state = State::Claimed;
-        let mut record = Self { lease_until: 0, expires_at: 0, epoch, state, is_forgotten: false };
+        let mut record = Self { lease_until: 0, expires_at: 0, epoch, state, has_strays };
         record.change(State::Claimed, now, terms);
         record
     }
