@@ -1,11 +1,8 @@
 //! The names that records are kept under.
 
-use dataflow_webhooks::dedup::DedupKey;
+use dataflow_webhooks::dedup::{DedupKey, Scope};
 
 use crate::error::{RedisStoreError, RedisStoreErrorKind};
-
-/// The longest scope or prefix, in bytes.
-const LONGEST_NAME: usize = 64;
 
 /// A prefix and a scope: what all keys of one store begin with.
 ///
@@ -14,8 +11,9 @@ const LONGEST_NAME: usize = 64;
 /// records of a scope over all nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    prefix: String,
-    scope: String,
+    /// What may stand in it is what may stand in a scope.
+    prefix: Scope,
+    scope: Scope,
 }
 
 impl Names {
@@ -24,26 +22,20 @@ impl Names {
     }
 
     pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
+        self.prefix.as_str()
     }
 
     pub(crate) fn scope(&self) -> &str {
-        &self.scope
+        self.scope.as_str()
     }
 
     pub(crate) fn of(&self, key: &DedupKey) -> String {
-        [&self.prefix, ":", &self.scope, ":", key.as_str()].concat()
+        [self.prefix(), ":", self.scope(), ":", key.as_str()].concat()
     }
 }
 
-fn checked(what: &str, name: &str) -> Result<String, RedisStoreError> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_allowed) {
-        return Ok(name.to_owned());
-    }
-    let shown: String = name.chars().take(LONGEST_NAME + 1).collect();
-    Err(RedisStoreError::new(
-        RedisStoreErrorKind::InvalidName,
-        format!("the {what} {shown:?} is not 1 to 64 of the characters A-Z a-z 0-9 _ . -"),
-    ))
+fn checked(what: &str, name: &str) -> Result<Scope, RedisStoreError> {
+    Scope::new(name).map_err(|error| {
+        RedisStoreError::new(RedisStoreErrorKind::InvalidName, format!("the {what} {error}"))
+    })
 }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use dataflow_webhooks::dedup::ScopeError;
+
 /// Why a store could not be made, or could not say.
 ///
 /// [`source`](Error::source) leads to sqlx's error where there is one. Neither it nor this one holds
@@ -90,6 +92,12 @@ impl SqlStoreError {
     #[must_use]
     pub const fn kind(&self) -> SqlStoreErrorKind {
         self.kind
+    }
+}
+
+impl From<ScopeError> for SqlStoreError {
+    fn from(error: ScopeError) -> Self {
+        Self::new(Kind::InvalidScope, format!("the scope {error}"))
     }
 }
 

@@ -18,8 +18,6 @@ mod patience;
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod record;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dataflow_webhooks::dedup::DedupKey;
+use dataflow_webhooks::dedup::{DedupKey, Scope};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, PgPool, Postgres, Row as _};
@@ -12,7 +12,6 @@ use sqlx::{PgConnection, PgPool, Postgres, Row as _};
 use crate::error::{SqlStoreError, SqlStoreErrorKind};
 use crate::patience::within;
 use crate::record::Found;
-use crate::scope::Scope;
 
 /// The longest that a batch of deletions takes.
 const BATCH: Duration = Duration::from_secs(30);

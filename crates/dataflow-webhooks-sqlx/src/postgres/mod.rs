@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataflow_webhooks::dedup::{
-    Claim, ClaimOutcome, DedupKey, DedupStore, Held, StoreFuture, Terms,
+    Claim, ClaimOutcome, DedupKey, DedupStore, Held, Scope, StoreFuture, Terms,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool, PgTransaction};
@@ -20,7 +20,6 @@ use crate::cleanup::Cleanup;
 use crate::error::{CommitError, SqlStoreError, SqlStoreErrorKind};
 use crate::patience::in_time;
 use crate::record::{Ask, milliseconds, stored_epoch};
-use crate::scope::Scope;
 
 /// How many connections a pool has that [`PostgresStore::connect`] makes.
 const CONNECTIONS: u32 = 10;

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dataflow_webhooks::dedup::DedupKey;
+use dataflow_webhooks::dedup::{DedupKey, Scope};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Executor, Row as _, Sqlite, SqliteConnection, SqlitePool};
@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{SqlStoreError, SqlStoreErrorKind};
 use crate::record::{Found, milliseconds};
-use crate::scope::Scope;
 
 /// How long opening and migrating go on while others lock the file, and the pause between two
 /// tries.

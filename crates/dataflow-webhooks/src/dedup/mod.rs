@@ -63,6 +63,7 @@
 mod claim;
 mod key;
 mod memory;
+mod scope;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ use std::sync::Arc;
 pub use self::claim::{Claim, ClaimOutcome, Held, Terms};
 pub use self::key::DedupKey;
 pub use self::memory::{MemoryStore, StoreFull};
+pub use self::scope::{Scope, ScopeError};
 
 /// Any error, boxed: what a store answers when it cannot say.
 ///
