@@ -76,7 +76,7 @@ enum Verb {
     Fleet {
         /// So many events for each store
         #[arg(long, value_name = "N", default_value_t = 10_000)]
-        #[arg(value_parser = clap::value_parser!(u32).range(100..))]
+        #[arg(value_parser = clap::value_parser!(u32).range(10_000..))]
         events: u32,
         /// Once more with the plan of this run, which it has printed
         #[arg(long, value_name = "SEED")]
