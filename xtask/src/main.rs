@@ -4,6 +4,7 @@
 
 mod bench;
 mod features;
+mod fleet;
 mod fuzz;
 mod lint;
 mod machine;
@@ -38,6 +39,12 @@ printed and the exit code is 2. No test is skipped.
 
 The tests see WEBHOOK_TESTS_BIN_DIR, the folder where the examples were built.";
 
+const FLEET_NEEDS: &str = "\
+A seed repeats what is sent, what is broken when, and what each run of a handler
+does. It does not repeat how the processes take turns.
+
+Needs what `cargo xtask test` needs; 10 000 events take a minute for each store.";
+
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The verbs of this repository.", after_help = EXIT_CODES)]
 struct Cli {
@@ -64,6 +71,20 @@ enum Verb {
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
+    /// Kill and stop receivers that share a store, and break the store
+    #[command(after_help = FLEET_NEEDS)]
+    Fleet {
+        /// So many events for each store
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        #[arg(value_parser = clap::value_parser!(u32).range(10_000..))]
+        events: u32,
+        /// Once more with the plan of this run, which it has printed
+        #[arg(long, value_name = "SEED")]
+        seed: Option<u64>,
+        /// Only this store
+        #[arg(long, value_name = "NAME")]
+        store: Option<fleet::Store>,
+    },
     /// Measure CPU per request against other handlers (release build)
     BenchHttp {
         /// Handed to the benchmark program as they are
@@ -89,6 +110,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Test => test::run(&workspace),
         Verb::Lint { steps } => lint::run(&workspace, &steps),
         Verb::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target.as_deref()),
+        Verb::Fleet { events, seed, store } => fleet::run(&workspace, events, seed, store),
         Verb::BenchHttp { args } => bench::run(&workspace, &args),
     }
 }

@@ -144,7 +144,7 @@ pub async fn a_commit_waits_for_the_store(stage: &Stage, server: &mut dyn Server
     let (one, other) = (stage.receiver(), stage.receiver());
     let delivery = deliver(&one, "evt_1", 1_000);
     let outage = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        until_counted(&one, "begun", 1).await;
         server.kill();
     };
     let ((answer, _), ()) = tokio::join!(delivery, outage);
@@ -168,7 +168,7 @@ pub async fn a_late_commit_is_refused(stage: &Stage) {
     let since = crate::history::now();
     let late = deliver(&paused, "evt_1", 600);
     let takeover = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        until_counted(&paused, "begun", 1).await;
         paused.pause();
         tokio::time::sleep(LEASE).await;
         let answer = deliver(&other, "evt_1", 600).await.0;

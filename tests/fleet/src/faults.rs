@@ -76,7 +76,7 @@ pub fn plan_for_store(chance: &mut Chance, time: Duration) -> Plan<OnStore> {
     let mut plan = Vec::new();
     let mut planned = Duration::ZERO;
     while planned < time {
-        let pause = between(chance, 800, 2_200);
+        let pause = between(chance, 1_000, 3_000);
         let spell = between(chance, 20, 400);
         let fault = match (plan.len() % 4, chance.below(5)) {
             (1, _) => OnStore::Killed(spell),

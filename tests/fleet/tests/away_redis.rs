@@ -54,7 +54,7 @@ async fn a_full_redis_refuses_and_loses_nothing() {
     let receiver = stage(&server).receiver();
     assert_eq!(deliver(&receiver, "evt_done", 0).await.0.status, 200);
     let fills = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        until_counted(&receiver, "begun", 2).await;
         assert_eq!(server.cli(&["CONFIG", "SET", "maxmemory", "1"]), "OK");
     };
     // In flight when it gets full: the handler's answer stands, the completion has to wait.

@@ -14,5 +14,5 @@ async fn a_fleet_on_postgres_keeps_its_promises() {
     let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.unwrap();
     let url = format!("postgres://postgres@{}/postgres", proxy.address());
     let trial = Trial::new(env!("CARGO_BIN_EXE_fleet-receiver"), &url).through(proxy, server);
-    trial.events_per_second(350).run().await.assert_kept();
+    trial.events_per_second(280).run().await.assert_kept();
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use webhook_fleet_tests::history::{Record, Recorder, Violation, What, check, read};
+use webhook_fleet_tests::history::{Record, Recorder, Violation, What, check, read, told};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -146,6 +146,33 @@ fn a_commit_before_the_handler_was_done_is_found() {
             Violation::CommittedBeforeDone { id: id(), epoch: 1 },
         ]
     );
+}
+
+#[test]
+fn a_completion_that_was_never_recorded_is_found() {
+    let story = || Story::default().sent(1).claimed(2, 1).began(2, 1).ended(2, 1, true);
+    let found = Violation::NeverCommitted { id: id(), epoch: 1 };
+    assert_eq!(story().answered(1, 200).violations(), [found]);
+    // Unless its process was killed before it could be.
+    let kill = What::Fault { kind: "SIGKILL".into(), of: Some(2), since: 5 * SECOND };
+    assert_eq!(story().then(1, kill).answered(1, 200).violations(), []);
+}
+
+#[test]
+fn a_broken_promise_is_told_with_the_history_of_its_event() {
+    let fault = |since| What::Fault { kind: "SIGSTOP".into(), of: Some(4), since };
+    let story = good().claimed(3, 2).began(3, 2).at(5 * SECOND, 4, fault(4 * SECOND));
+    let story = story.at(90 * SECOND, 4, fault(89 * SECOND));
+    let other = What::RunBegan { id: "evt_other".into(), epoch: 7 };
+    let records = story.then(9, other).0;
+    let mut violations = check(&records);
+    violations.retain(|violation| violation.id() == id());
+    let text = told(&violations, &records);
+    for part in ["TwoLiveLeases", "1000.000", "Sent { attempt: 1 }", "Committed { epoch: 1 }"] {
+        assert!(text.contains(part), "no {part}: {text}");
+    }
+    assert_eq!(text.matches("SIGSTOP of 4").count(), 1, "{text}");
+    assert!(!text.contains("epoch: 7"), "{text}");
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use dataflow_webhooks::dedup::{DedupKey, Scope};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{PgConnection, PgPool, Postgres, Row as _};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Row as _};
 
+use super::connections::Connections;
 use crate::error::{SqlStoreError, SqlStoreErrorKind};
 use crate::patience::within;
 use crate::record::Found;
@@ -21,7 +22,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// A pool, and the scope whose records its statements see.
 pub(super) struct Calls {
-    pool: PgPool,
+    connections: Connections,
     scope: Scope,
     /// The pool's connections have an isolation above READ COMMITTED.
     is_isolated: AtomicBool,
@@ -36,11 +37,12 @@ pub(super) struct Step {
 
 impl Calls {
     pub(super) fn new(pool: PgPool, scope: Scope) -> Self {
-        Self { pool, scope, is_isolated: AtomicBool::new(false) }
+        let connections = Connections::new(pool);
+        Self { connections, scope, is_isolated: AtomicBool::new(false) }
     }
 
     pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+        self.connections.pool()
     }
 
     pub(super) fn scope(&self) -> &str {
@@ -48,7 +50,7 @@ impl Calls {
     }
 
     pub(super) async fn connect(&self) -> Result<(), SqlStoreError> {
-        self.pool.acquire().await.map(drop).map_err(from_sqlx)
+        self.connections.get().await.map(drop).map_err(from_sqlx)
     }
 
     /// The epoch of a record that was absent and is claimed now.
@@ -141,7 +143,7 @@ impl Calls {
         // After the server was restarted all connections of the pool are dead, and each is found
         // out by a call. Every statement may be repeated: if the first one was executed, a claim
         // finds its own, and the event waits for that to lapse.
-        for _ in 0..self.pool.size() {
+        for _ in 0..self.pool().size() {
             match self.rows_once(&query).await {
                 Err(error) if is_lost_connection(&error) => {}
                 rows => return rows.map_err(from_sqlx),
@@ -154,16 +156,17 @@ impl Calls {
         &self,
         query: &impl Fn() -> Query<'q, Postgres, PgArguments>,
     ) -> sqlx::Result<Vec<PgRow>> {
+        let mut connection = self.connections.get().await?;
         if !self.is_isolated.load(Ordering::Relaxed) {
             // A statement alone is a transaction, in one round trip.
-            match query().fetch_all(&self.pool).await {
+            match query().fetch_all(&mut *connection).await {
                 Err(error) if is_serialization_failure(&error) => {
                     self.is_isolated.store(true, Ordering::Relaxed);
                 }
                 rows => return rows,
             }
         }
-        let mut tx = self.pool.begin_with(BEGIN).await?;
+        let mut tx = connection.begin_with(BEGIN).await?;
         let rows = query().fetch_all(&mut *tx).await?;
         tx.commit().await?;
         Ok(rows)

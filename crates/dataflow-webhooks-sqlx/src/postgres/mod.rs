@@ -1,6 +1,7 @@
 //! Owns the store in PostgreSQL: how it is made, and what it answers.
 
 mod calls;
+mod connections;
 mod migrate;
 
 use std::fmt;

@@ -11,6 +11,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -58,14 +59,18 @@ async fn main() -> Result<(), Failure> {
         .build()?;
 
     let (seed, calm_at) = (arguments.get("seed")?, arguments.get("calm_at")?);
+    let begun = Arc::new(AtomicU64::new(0));
+    let begins = begun.clone();
     let handle = move |WebhookDelivery(delivery): WebhookDelivery| {
         let history = history.clone();
+        begins.fetch_add(1, Ordering::Relaxed);
         async move { run(&delivery, &history, Conduct::of(&delivery, seed, calm_at)).await }
     };
     let counted = endpoint.clone();
     let counts = move || async move {
         let counts = counted.counts();
         Json(json!({
+            "begun": begun.load(Ordering::Relaxed),
             "succeeded": counts.handlers_succeeded,
             "lease_lost": counts.lease_lost,
             "processed_anyway": counts.processed_anyway,
@@ -166,7 +171,7 @@ impl Conduct {
             // Longer than the sender is let wait.
             9..13 if is_odd => (between(600, 1_200), End::Succeeds),
             // Longer than the lease.
-            13..14 if is_odd => (between(3_200, 4_000), End::Succeeds),
+            13..14 if is_odd => (between(3_300, 6_000), End::Succeeds),
             _ => (quick, End::Succeeds),
         };
         Self { takes, end }

@@ -9,6 +9,10 @@ use std::fmt;
 
 use super::{Record, What};
 
+/// How long, in nanoseconds, a handler's success takes to be recorded where nothing is
+/// broken: a call of the store has 2 s.
+const SETTLED_WITHIN: u64 = 2_000_000_000;
+
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "tests match it")]
@@ -67,6 +71,14 @@ pub enum Violation {
         /// The epoch of the run.
         epoch: u64,
     },
+    /// The sender was told 200, nothing was broken, and yet the store has accepted no
+    /// completion: a retry would run the event again.
+    NeverCommitted {
+        /// The event.
+        id: String,
+        /// The claim whose handler had succeeded.
+        epoch: u64,
+    },
     /// The sender has given an event up, or its history ends before a 200.
     NeverAnswered200 {
         /// The event.
@@ -82,6 +94,7 @@ impl Violation {
             Self::AnsweredBeforeDone { id, .. }
             | Self::CommittedBeforeDone { id, .. }
             | Self::CommittedTwice { id, .. }
+            | Self::NeverCommitted { id, .. }
             | Self::TwoLiveLeases { id, .. }
             | Self::EpochNotRising { id, .. }
             | Self::UnexplainedRun { id, .. }
@@ -219,6 +232,16 @@ impl Event {
         if epochs.len() > 1 {
             found.push(Violation::CommittedTwice { id: id.clone(), epochs });
         }
+        if committed.clone().next().is_none() && !self.acknowledged.is_empty() {
+            let untouched = self.claims.iter().filter(|claim| {
+                claim.succeeded.is_some_and(|succeeded| {
+                    !claim.was_hit_until(succeeded.saturating_add(SETTLED_WITHIN), faults)
+                })
+            });
+            for claim in untouched {
+                found.push(Violation::NeverCommitted { id: id.clone(), epoch: claim.epoch });
+            }
+        }
         for claim in committed.filter(|claim| claim.succeeded.is_none()) {
             found.push(Violation::CommittedBeforeDone { id: id.clone(), epoch: claim.epoch });
         }
@@ -253,11 +276,19 @@ impl Held {
     /// Whether a next run is no wonder: this one failed, never began, or was hit by
     /// something between its claim and the next one.
     fn explains(&self, next: &Self, faults: &[Fault]) -> bool {
+        self.failed
+            || (!self.began && self.released.is_some())
+            || self.was_hit_until(next.granted, faults)
+    }
+
+    /// Whether something was done to its process or to the store between the claim and
+    /// this time.
+    fn was_hit_until(&self, end: u64, faults: &[Fault]) -> bool {
         let is_hit = |fault: &Fault| {
             fault.of.is_none_or(|process| process == self.process)
-                && fault.since <= next.granted
+                && fault.since <= end
                 && fault.until >= self.called
         };
-        self.failed || (!self.began && self.released.is_some()) || faults.iter().any(is_hit)
+        faults.iter().any(is_hit)
     }
 }
