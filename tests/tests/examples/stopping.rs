@@ -170,7 +170,7 @@ async fn a_second_signal_ends_it_at_once_when_stdout_takes_no_line(receiver: Rec
 }
 
 async fn a_second_signal_ends_it_at_once_when_a_body_is_on_its_way(receiver: Receiver) {
-    let mut program = Program::start(&mut receiver.with_secret());
+    let mut program = Example::start(&mut receiver.with_secret());
     let address = program.address().await;
     let mut wire = Wire::connect(address).await.unwrap();
     let request = Request::signed(Sample::of("pipeline.created").body());
