@@ -99,6 +99,7 @@ impl Trial {
             minute: MINUTE.max(sending / MINUTES),
             patience: Duration::from_millis(700),
             double_one_in: 10,
+            sample: Platform::any_type,
             seed,
         };
 
