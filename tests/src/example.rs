@@ -12,7 +12,7 @@ use crate::lines::{Lines, until};
 use crate::receiver::SECRET;
 
 /// The packages of `examples/` that have a program which tests start.
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 8] = [
     "quickstart",
     "axum-receiver",
     "actix-receiver",
@@ -20,13 +20,15 @@ const EXAMPLES: [&str; 7] = [
     "rocket-receiver",
     "lambda-receiver",
     "observability",
+    "transactional",
 ];
 
 /// What any of them reads from its environment.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 13] = [
     "ALLOWED_SOURCES",
     "ALLOWED_SOURCES_REPORT_ONLY",
     "BIND",
+    "DATABASE_URL",
     "DATAFLOW_WEBHOOK_SECRET",
     "DATAFLOW_WEBHOOK_SECRET_FILE",
     "DEDUP_SCOPE",

@@ -9,10 +9,10 @@ use dataflow_webhooks_redis::RedisStore;
 use dataflow_webhooks_sqlx::{
     Cleanup, PostgresStore, SqlStoreError, SqlStoreErrorKind, SqliteStore,
 };
-use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::failure::Failure;
+use crate::again::until_done;
+use crate::failure::{Failure, in_full};
 use crate::settings::text;
 
 const URL: &str = "DEDUP_URL";
@@ -21,11 +21,6 @@ const DEFAULT_SCOPE: &str = "webhooks";
 
 /// How often records past their retention are deleted. Redis does it by itself.
 const CLEANUP: Duration = Duration::from_secs(10 * 60);
-
-/// The pause before a database that is away is tried again: doubled each time, from
-/// the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// The store, ready to be used; `None` for the endpoint's own, in memory.
 ///
@@ -77,12 +72,7 @@ async fn sqlite(path: &str, scope: &str) -> Result<SqliteStore, Failure> {
 /// Makes the table, when the database is there, and deletes what is past its
 /// retention, for as long as the program runs.
 async fn keep(store: PostgresStore) {
-    let mut pause = FIRST_PAUSE;
-    while let Err(error) = store.migrate().await {
-        warn!("{URL}: {}; tried again in {pause:?}, deliveries get 503", in_full(&error));
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+    until_done(URL, || store.migrate()).await;
     for_ever(store.spawn_cleanup(CLEANUP)).await;
 }
 
@@ -93,15 +83,4 @@ async fn for_ever(_cleanup: Cleanup) {
 
 fn wrong(error: impl Error) -> Failure {
     Failure::in_configuration(format!("{URL} or {SCOPE}: {}", in_full(&error)))
-}
-
-/// An error and what caused it, in one line.
-fn in_full(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text.replace(['\r', '\n'], " ")
 }

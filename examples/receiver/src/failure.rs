@@ -52,3 +52,14 @@ pub fn end(program: &str, result: Result<(), Failure>) -> ! {
     // Not a return, which would wait for a line that stdout does not take.
     std::process::exit(code);
 }
+
+/// An error and what caused it, in one line.
+pub fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text.replace(['\r', '\n'], " ")
+}

@@ -4,6 +4,7 @@
 //! `events.rs` is the file to make your own; `README.md` is the contract of the
 //! programs: variables, signals, output, exit codes.
 
+mod again;
 #[cfg(feature = "stores")]
 mod dedup;
 mod events;
@@ -15,14 +16,17 @@ mod log;
 mod settings;
 mod signals;
 
+use std::net::SocketAddr;
+
 use dataflow_webhooks::Endpoint;
 use tokio::net::TcpListener;
 use tracing::info;
 
+pub use again::until_done;
 pub use events::process;
-pub use failure::{Failure, end};
+pub use failure::{Failure, end, in_full};
 pub use log::log_to_stderr;
-pub use settings::{Settings, address, endpoint};
+pub use settings::{Settings, address, endpoint, endpoint_builder};
 pub use signals::Stop;
 
 /// Where the platform delivers to.
@@ -57,16 +61,31 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     let Settings { endpoint, bind } = Settings::from_env().await?;
-
-    // Before anybody can know that the program runs, and signal it.
-    let stop = Stop::listen().map_err(Failure::at_run_time)?;
-    keys::read_again_on_hang_up(endpoint.keys().clone())?;
-
-    let cannot = |error| Failure::at_run_time(format!("cannot listen on {bind}: {error}"));
-    let listener = TcpListener::bind(bind).await.map_err(cannot)?;
-    info!("listening on {}", listener.local_addr().map_err(cannot)?);
-
-    serve(Receiver { endpoint, listener, stop }).await?;
+    serve(Receiver::listen_on(bind, endpoint).await?).await?;
     info!("stopped");
     Ok(())
+}
+
+impl Receiver {
+    /// Listens to connections where `BIND` says, and to the signals: for a program
+    /// that makes its endpoint itself, of [`endpoint_builder`], and goes from
+    /// [`log_to_stderr`] to [`end`] without [`run`].
+    ///
+    /// # Errors
+    ///
+    /// `BIND` is wrong (exit code 2), or it cannot listen (1).
+    pub async fn listen(endpoint: Endpoint) -> Result<Self, Failure> {
+        Self::listen_on(settings::bind()?, endpoint).await
+    }
+
+    async fn listen_on(bind: SocketAddr, endpoint: Endpoint) -> Result<Self, Failure> {
+        // Before anybody can know that the program runs, and signal it.
+        let stop = Stop::listen().map_err(Failure::at_run_time)?;
+        keys::read_again_on_hang_up(endpoint.keys().clone())?;
+
+        let cannot = |error| Failure::at_run_time(format!("cannot listen on {bind}: {error}"));
+        let listener = TcpListener::bind(bind).await.map_err(cannot)?;
+        info!("listening on {}", listener.local_addr().map_err(cannot)?);
+        Ok(Self { endpoint, listener, stop })
+    }
 }

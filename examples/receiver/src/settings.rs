@@ -36,15 +36,14 @@ impl Settings {
     /// A variable is missing, wrong, or without one that it needs. The failure
     /// says what to do, in one line and without any secret; exit code 2.
     pub async fn from_env() -> Result<Self, Failure> {
-        let endpoint = builder()?;
+        let endpoint = endpoint_builder()?;
         #[cfg(feature = "stores")]
         let endpoint = match crate::dedup::store().await? {
             Some(store) => endpoint.dedup(store),
             None => endpoint,
         };
         let endpoint = endpoint.build().map_err(Failure::in_configuration)?;
-        let bind = address(BIND, SocketAddr::from(([127, 0, 0, 1], 3000)))?;
-        Ok(Self { endpoint, bind })
+        Ok(Self { endpoint, bind: bind()? })
     }
 }
 
@@ -55,16 +54,26 @@ impl Settings {
 ///
 /// As [`Settings::from_env`].
 pub fn endpoint() -> Result<Endpoint, Failure> {
-    builder()?.build().map_err(Failure::in_configuration)
+    endpoint_builder()?.build().map_err(Failure::in_configuration)
 }
 
-fn builder() -> Result<EndpointBuilder, Failure> {
+/// The same, for a program with a dedup store of its own.
+///
+/// # Errors
+///
+/// As [`Settings::from_env`].
+pub fn endpoint_builder() -> Result<EndpointBuilder, Failure> {
     let keys = KeyRing::from_env().map_err(Failure::in_configuration)?;
     let mut endpoint = Endpoint::builder(keys);
     if let Some(sources) = sources().map_err(Failure::in_configuration)? {
         endpoint = endpoint.source(sources);
     }
     Ok(endpoint)
+}
+
+/// The address to listen on.
+pub(crate) fn bind() -> Result<SocketAddr, Failure> {
+    address(BIND, SocketAddr::from(([127, 0, 0, 1], 3000)))
 }
 
 /// Reads an address to listen on from this variable; `default` where it is not set.

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataflow_webhooks::EventType;
 use dataflow_webhooks::testing::Sample;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -44,6 +45,8 @@ pub struct Platform {
     pub patience: Duration,
     /// One in so many deliveries is sent twice at once.
     pub double_one_in: usize,
+    /// What each event is, by its number. Its id is [`Platform::id`] in any case.
+    pub sample: fn(usize) -> Sample,
     /// Where the ids, the order and the receivers come from.
     pub seed: u64,
 }
@@ -59,6 +62,13 @@ impl Platform {
     #[must_use]
     pub fn id(&self, number: usize) -> String {
         format!("evt_{:x}_{number}", self.seed)
+    }
+
+    /// A sample of each documented type in turn.
+    #[must_use]
+    pub fn any_type(number: usize) -> Sample {
+        let types = EventType::DOCUMENTED;
+        Sample::of(types[number % types.len()].clone())
     }
 
     /// Sends every event until it was answered 200 or given up, and writes down
@@ -81,8 +91,7 @@ impl Platform {
 
     async fn deliver(&self, number: usize, mut chance: Chance, history: &Recorder) {
         let id = self.id(number);
-        let types = dataflow_webhooks::EventType::DOCUMENTED;
-        let body = Sample::of(types[number % types.len()].as_str()).id(&id).body();
+        let body = (self.sample)(number).id(&id).body();
         let mut pauses = pauses();
         let mut attempt = 0;
         loop {

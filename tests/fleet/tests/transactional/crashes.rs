@@ -1,0 +1,151 @@
+//! The program and its server, killed at random points under a sender that keeps the
+//! platform's rules.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use webhook_fleet_tests::history::{Recorder, What, read};
+use webhook_fleet_tests::kept::{Folder, Kept, free_port, within};
+use webhook_fleet_tests::platform::Platform;
+use webhook_tests::{Chance, Example, Request, SECRET};
+
+use crate::place::{Place, Totals};
+use crate::{PROGRAM, completed_run, on_each_database, pipeline, records};
+
+on_each_database! {
+    the_totals_are_right_after_any_crash,
+}
+
+const EVENTS: usize = 2_000;
+const EVENTS_PER_SECOND: u32 = 200;
+
+/// A minute of the platform's: between the first attempt at an event and the last one there
+/// are 441 of them, and in these 44 s a lease of 30 s lapses after the last crash.
+const MINUTE: Duration = Duration::from_millis(100);
+
+fn expected() -> Totals {
+    let mut totals = Totals::new();
+    for number in 0..EVENTS {
+        let (runs, sum) = totals.entry(pipeline(number)).or_default();
+        *runs += 1;
+        *sum += records(number);
+    }
+    totals
+}
+
+async fn the_totals_are_right_after_any_crash(place: Place) {
+    let seed = Chance::seed_of_this_run();
+    let folder = Folder::new("fleet-transactional");
+    let program = Killed::start(&place, &folder);
+    let address = program.address;
+    let file = folder.path().join("sender.history");
+    let history = Arc::new(Recorder::open(&file).unwrap());
+    let platform = Platform {
+        receivers: vec![address],
+        events: EVENTS,
+        events_per_second: EVENTS_PER_SECOND,
+        minute: MINUTE,
+        patience: Duration::from_millis(1_500),
+        double_one_in: 4,
+        sample: completed_run,
+        seed,
+    };
+    let requests = (0..EVENTS).map(|number| completed_run(number).id(&platform.id(number)).body());
+    let requests: Vec<_> = requests.collect();
+    let ids: BTreeSet<_> = (0..EVENTS).map(|number| platform.id(number)).collect();
+
+    let breaking = spawn_blocking(move || break_at_random(place, program, seed));
+    platform.run(history).await;
+    let (place, program, kills) = breaking.await.unwrap();
+
+    let (done, attempts) = answered_200(&file);
+    eprintln!("{kills} kills, {attempts} attempts at {EVENTS} events");
+    assert!(kills > 10, "{kills}");
+    assert_eq!(ids.difference(&done).collect::<Vec<_>>(), [""; 0], "{}", program.log());
+    assert_eq!(place.totals().await, expected(), "{}", program.log());
+
+    for body in requests {
+        assert_eq!(Request::signed(body).send(address).await.unwrap().status, 200);
+    }
+    assert_eq!(place.totals().await, expected(), "duplicates were counted");
+}
+
+/// Kills the program again and again while the events are sent, and once its server, where
+/// there is one; tells how often.
+fn break_at_random(mut place: Place, mut program: Killed, seed: u64) -> (Place, Killed, u32) {
+    let mut chance = Chance::from_seed(seed);
+    let end = Instant::now() + Duration::from_secs(1) * EVENTS as u32 / EVENTS_PER_SECOND;
+    let mut kills = 0;
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20 + chance.below(400) as u64));
+        kills += 1;
+        match &mut place {
+            Place::Postgres(server, _) if kills == 5 => {
+                server.kill();
+                server.restart();
+            }
+            _ => program.restart(),
+        }
+    }
+    (place, program, kills)
+}
+
+/// The events that were answered 200, and how many attempts there were at all.
+fn answered_200(history: &Path) -> (BTreeSet<String>, usize) {
+    let (mut done, mut attempts) = (BTreeSet::new(), 0);
+    for record in read([history]).unwrap() {
+        match record.what {
+            What::Answered { id, status: Some(200), .. } => drop(done.insert(id)),
+            What::Sent { .. } => attempts += 1,
+            _ => {}
+        }
+    }
+    (done, attempts)
+}
+
+/// The program, killed and started again on an address that it keeps.
+struct Killed {
+    address: SocketAddr,
+    arguments: Vec<String>,
+    log: PathBuf,
+    process: Option<Kept>,
+}
+
+impl Killed {
+    fn start(place: &Place, folder: &Folder) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let arguments = vec![
+            "-i".to_owned(),
+            format!("BIND={address}"),
+            format!("DATABASE_URL={}", place.url()),
+            format!("DATAFLOW_WEBHOOK_SECRET={SECRET}"),
+            "RUST_LOG=warn".to_owned(),
+            Example::path(PROGRAM).to_str().unwrap().to_owned(),
+        ];
+        let log = folder.path().join("log");
+        let mut program = Self { address, arguments, log, process: None };
+        program.restart();
+        program
+    }
+
+    /// SIGKILL, if it runs, and another one.
+    fn restart(&mut self) {
+        self.process = None;
+        let mut process = Kept::start("env", &self.arguments, &self.log, "coreutils");
+        let is_up = || std::net::TcpStream::connect(self.address).is_ok();
+        let patience = Duration::from_secs(60);
+        assert!(within(patience, || process.has_ended() || is_up()), "{}", self.log());
+        assert!(!process.has_ended(), "{}", self.log());
+        self.process = Some(process);
+    }
+
+    /// The end of what it has written.
+    fn log(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
+    }
+}
