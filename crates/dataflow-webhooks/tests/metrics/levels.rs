@@ -71,7 +71,7 @@ fn of_a_shared_budget_each_endpoint_shows_its_own_bytes() {
     let budget = UnverifiedBudget::default();
     let [one, other] = ["one", "other"]
         .map(|name| builder().name(name).unverified_budget(budget.clone()).build().unwrap());
-    let (_one, _other) = (one.hold(100).unwrap(), other.hold(23).unwrap());
+    let (_one, _other) = (one.hold(10_000).unwrap(), other.hold(2_300).unwrap());
     let held = |name| metered.value(&format!("unverified_bytes endpoint={name}"));
-    assert_eq!((held("one"), held("other"), budget.held()), (100.0, 23.0, 123));
+    assert_eq!((held("one"), held("other"), budget.held()), (10_000.0, 2_300.0, 12_300));
 }
