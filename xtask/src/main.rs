@@ -38,6 +38,11 @@ printed and the exit code is 2. No test is skipped.
 
 The tests see WEBHOOK_TESTS_BIN_DIR, the folder where the examples were built.";
 
+const BENCH_STORES_NEEDS: &str = "\
+Needs redis-server, redis-cli, redis-benchmark, postgres, pgbench, setpriv and
+cc, and provides them as `cargo xtask test` does. The picture in docs/ is drawn
+anew.";
+
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The verbs of this repository.", after_help = EXIT_CODES)]
 struct Cli {
@@ -70,6 +75,13 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Measure the dedup stores on real servers (release build)
+    #[command(after_help = BENCH_STORES_NEEDS)]
+    BenchStores {
+        /// Handed to the benchmark program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -89,7 +101,8 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Test => test::run(&workspace),
         Verb::Lint { steps } => lint::run(&workspace, &steps),
         Verb::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target.as_deref()),
-        Verb::BenchHttp { args } => bench::run(&workspace, &args),
+        Verb::BenchHttp { args } => bench::http(&workspace, &args),
+        Verb::BenchStores { args } => bench::stores(&workspace, &args),
     }
 }
 
