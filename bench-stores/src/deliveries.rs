@@ -21,7 +21,7 @@ use webhook_tests::{Example, Request, SECRET};
 use crate::cpu;
 use crate::operations::Keys;
 
-/// More than are sent in a slice of a second and a half.
+/// A run ends with them, if its time is not up before.
 const SIGNED: usize = 60_000;
 
 /// The argument that makes this program a receiver.
@@ -61,8 +61,8 @@ impl Receiver {
         self.process.id()
     }
 
-    /// Sends distinct events over so many connections for so long. How many were answered
-    /// 200, and how long it took.
+    /// Sends distinct events over so many connections for so long, or until there are no
+    /// more. All have to be answered 200.
     pub(crate) async fn deliver(
         &self,
         keys: &mut Keys,

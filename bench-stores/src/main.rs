@@ -6,6 +6,7 @@
 
 mod cpu;
 mod deliveries;
+mod disk;
 mod figures;
 mod operations;
 mod plot;
@@ -37,7 +38,7 @@ cargo xtask bench-stores [--rounds N] [--plot FILE]
 
 /// How many deliveries, or clients of a tool, are under way at once.
 const AT_ONCE: usize = 32;
-/// What a round gives to each store: three times this.
+/// What a round gives to each store: four times this.
 const SLICE: Duration = Duration::from_millis(400);
 /// What a round gives to each receiver, and to pgbench.
 const DELIVERIES: Duration = Duration::from_millis(1_500);
@@ -104,6 +105,7 @@ fn measure(options: &Options) -> Result<Results, BoxError> {
         ];
         for round in 1..=options.rounds {
             eprintln!("round {round} of {} …", options.rounds);
+            disk::measure(servers.folder.path(), &mut results.sync)?;
             let mut order: Vec<_> = results.stores_mut().collect();
             order.rotate_left(round % Kind::ALL.len());
             for (kind, of) in order {

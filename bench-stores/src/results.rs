@@ -14,6 +14,8 @@ pub(crate) struct Results {
     stores: Vec<(Kind, OfStore)>,
     /// The receivers, by their stores.
     receivers: Vec<(Kind, OfReceiver)>,
+    /// Microseconds of a sync of the disk.
+    pub(crate) sync: Figures,
     pub(crate) connections: usize,
     pub(crate) processors: usize,
 }
@@ -49,7 +51,7 @@ impl Results {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let stores = Kind::ALL.map(|kind| (kind, OfStore::default())).into();
         let receivers = RECEIVERS.map(|kind| (kind, OfReceiver::default())).into();
-        Self { stores, receivers, connections, processors }
+        Self { stores, receivers, sync: Figures::default(), connections, processors }
     }
 
     pub(crate) fn stores(&self) -> impl Iterator<Item = (Kind, &OfStore)> {

@@ -54,7 +54,12 @@ async fn in_redis(
     store: &Arc<dyn DedupStore>,
     keys: &mut Keys,
 ) -> Result<f64, BoxError> {
-    let used = || number_in(&server.cli(&["INFO", "memory"]), "used_memory");
+    let used = || {
+        let info = server.cli(&["INFO", "memory"]);
+        // What is still to be written to the file is no part of a record.
+        let of_file = number_in(&info, "mem_aof_buffer")?;
+        number_in(&info, "used_memory").map(|used| used - of_file)
+    };
     // Its scripts, connections and buffers are there before as well.
     fill(store, keys, AT_ONCE, AT_ONCE).await?;
     let before = used()?;

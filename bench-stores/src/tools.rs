@@ -135,6 +135,7 @@ pub(crate) async fn postgres_pairs(
     tool.args(["-n", "-M", "prepared", "-h", "127.0.0.1", "-U", "postgres", "-j", "1"]);
     tool.args(["-p", &servers.postgres.port().to_string(), "-c", &clients.to_string()]);
     tool.args(["-T", &seconds.to_string(), "-D", "scope=tools", "-f"]).arg(&script);
+    let done_before = done_by_pgbench(stores).await?;
     let cpu = Cpu::from_here(servers.postgres.id());
     let said = output(tool.arg("postgres"), "postgresql")?;
     let after = |words: &str| said.split_once(words)?.1.split_whitespace().next()?.parse().ok();
@@ -145,15 +146,19 @@ pub(crate) async fn postgres_pairs(
     };
     let pairs = cpu.until_here(processed, tps);
 
-    let count = "WITH gone AS (DELETE FROM dataflow_webhooks_dedup WHERE scope = 'tools' \
-                 RETURNING state, epoch) \
-                 SELECT count(*) FROM gone WHERE state = 2 AND epoch = 1";
-    let done: i64 = sqlx::query(count).fetch_one(stores.postgres.pool()).await?.try_get(0)?;
+    let done = done_by_pgbench(stores).await? - done_before;
     // What was under way at the end may be done and not counted.
     if (done as f64) < processed {
         return Err(format!("{done} of {processed} pairs of pgbench were done").into());
     }
     Ok(pairs)
+}
+
+/// How many events are done in the scope of pgbench, each in its first run.
+async fn done_by_pgbench(stores: &Stores) -> Result<i64, BoxError> {
+    let count = "SELECT count(*) FROM dataflow_webhooks_dedup \
+                 WHERE scope = 'tools' AND state = 2 AND epoch = 1";
+    Ok(sqlx::query(count).fetch_one(stores.postgres.pool()).await?.try_get(0)?)
 }
 
 /// The statement with pgbench's variables, without its comments: those would get
