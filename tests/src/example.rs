@@ -136,6 +136,12 @@ impl Example {
         (status.code(), log)
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Where it listens, which it says on stderr.
     ///
     /// # Panics

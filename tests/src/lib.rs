@@ -30,7 +30,7 @@ pub use lines::Lines;
 pub use log::Log;
 pub use panics::{panics, watch_for_panics};
 pub use peer::{Peer, hex};
-pub use program::Program;
+pub use program::{Program, resident_of};
 pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
 pub use served::{Served, delivery, event, eventually};

@@ -52,7 +52,7 @@ impl Program {
     ///
     /// There is no `/proc` here, or the process is gone.
     pub fn resident(&self) -> io::Result<u64> {
-        self.status("VmRSS:")
+        resident_of(self.child.0.id())
     }
 
     /// The most resident memory it has had, in bytes.
@@ -61,7 +61,7 @@ impl Program {
     ///
     /// There is no `/proc` here, or the process is gone.
     pub fn peak_resident(&self) -> io::Result<u64> {
-        self.status("VmHWM:")
+        status(self.child.0.id(), "VmHWM:")
     }
 
     /// The processor time that it has taken, all threads together.
@@ -86,13 +86,22 @@ impl Program {
     pub fn open_files(&self) -> io::Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.0.id()))?.count())
     }
+}
 
-    fn status(&self, name: &str) -> io::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id()))?;
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok())
-            .map(|kib: u64| kib * 1024)
-            .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/status")))
-    }
+/// The resident memory of this process now, in bytes.
+///
+/// # Errors
+///
+/// There is no `/proc` here, or the process is gone.
+pub fn resident_of(process: u32) -> io::Result<u64> {
+    status(process, "VmRSS:")
+}
+
+fn status(process: u32, name: &str) -> io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok())
+        .map(|kib: u64| kib * 1024)
+        .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/status")))
 }

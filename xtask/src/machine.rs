@@ -24,11 +24,38 @@ pub(crate) const OF_TESTS: &[Need] = &[
     Need { what: "python3", program: "python3", from: 0, packages: &["python3"] },
     Need { what: "curl", program: "curl", from: 0, packages: &["curl"] },
     Need { what: "promtool", program: "promtool", from: 0, packages: &["prometheus"] },
-    Need { what: "redis-server", program: "redis-server", from: 6, packages: &["redis-server"] },
-    Need { what: "redis-cli", program: "redis-cli", from: 0, packages: &["redis-tools"] },
-    Need { what: "postgres", program: "postgres", from: 13, packages: &["postgresql"] },
-    Need { what: "setpriv", program: "setpriv", from: 0, packages: &["util-linux"] },
-    Need { what: "cc", program: "cc", from: 0, packages: &["gcc", "libc6-dev"] },
+    REDIS_SERVER,
+    REDIS_CLI,
+    POSTGRES,
+    SETPRIV,
+    CC,
+];
+
+const REDIS_SERVER: Need =
+    Need { what: "redis-server", program: "redis-server", from: 6, packages: &["redis-server"] };
+const REDIS_CLI: Need =
+    Need { what: "redis-cli", program: "redis-cli", from: 0, packages: &["redis-tools"] };
+const POSTGRES: Need =
+    Need { what: "postgres", program: "postgres", from: 13, packages: &["postgresql"] };
+const SETPRIV: Need =
+    Need { what: "setpriv", program: "setpriv", from: 0, packages: &["util-linux"] };
+const CC: Need = Need { what: "cc", program: "cc", from: 0, packages: &["gcc", "libc6-dev"] };
+
+/// What the benchmark of the stores needs: the servers, and their own tools to compare
+/// with.
+pub(crate) const OF_BENCH_STORES: &[Need] = &[
+    REDIS_SERVER,
+    REDIS_CLI,
+    Need {
+        what: "redis-benchmark",
+        program: "redis-benchmark",
+        from: 0,
+        packages: &["redis-tools"],
+    },
+    POSTGRES,
+    Need { what: "pgbench", program: "pgbench", from: 0, packages: &["postgresql"] },
+    SETPRIV,
+    CC,
 ];
 
 /// What the fuzzer needs: libFuzzer is C++.

@@ -45,6 +45,11 @@ does. It does not repeat how the processes take turns.
 
 Needs what `cargo xtask test` needs; 10 000 events take a minute for each store.";
 
+const BENCH_STORES_NEEDS: &str = "\
+Needs redis-server, redis-cli, redis-benchmark, postgres, pgbench, setpriv and
+cc, and provides them as `cargo xtask test` does. The picture in docs/ is drawn
+anew.";
+
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The verbs of this repository.", after_help = EXIT_CODES)]
 struct Cli {
@@ -91,6 +96,13 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Measure the dedup stores on real servers (release build)
+    #[command(after_help = BENCH_STORES_NEEDS)]
+    BenchStores {
+        /// Handed to the benchmark program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -111,7 +123,8 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Lint { steps } => lint::run(&workspace, &steps),
         Verb::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target.as_deref()),
         Verb::Fleet { events, seed, store } => fleet::run(&workspace, events, seed, store),
-        Verb::BenchHttp { args } => bench::run(&workspace, &args),
+        Verb::BenchHttp { args } => bench::http(&workspace, &args),
+        Verb::BenchStores { args } => bench::stores(&workspace, &args),
     }
 }
 

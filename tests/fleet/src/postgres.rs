@@ -133,6 +133,16 @@ impl Postgres {
         self::store(&url, "orders").await
     }
 
+    /// Its process id; its backends are the children of that.
+    ///
+    /// # Panics
+    ///
+    /// When it was killed.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// SIGKILL. Its backends end a moment later, by themselves.
     pub fn kill(&mut self) {
         self.process = None;
