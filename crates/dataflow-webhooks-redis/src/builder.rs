@@ -71,6 +71,8 @@ impl RedisStoreBuilder {
     }
 
     /// Sets the longest that one attempt to connect may take: 10 ms to 2 s. Default: 1 s.
+    ///
+    /// On a Redis Cluster, one node has a quarter of it.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

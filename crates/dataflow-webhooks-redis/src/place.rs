@@ -242,7 +242,9 @@ fn cluster(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisStor
     let nodes = nodes.iter().map(|url| node(url)).collect::<Result<Vec<_>, _>>()?;
     let builder = redis::cluster::ClusterClient::builder(nodes)
         .tcp_settings(tcp())
-        .connection_timeout(manner.times.connect)
+        // For one node. It waits for all of the URL, and then for all that these name; if one of them
+        // is silent, all that has still to end within the whole time.
+        .connection_timeout(manner.times.connect / 4)
         .response_timeout(manner.times.call)
         // Its own waits begin at 1.3 s, which is more than a whole call has.
         .min_retry_wait(20)
