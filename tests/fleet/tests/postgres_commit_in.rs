@@ -66,15 +66,30 @@ async fn the_commit_after_the_handler_finds_it_done() {
     assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
 }
 
+/// A handler that does not know whether its `tx.commit()` happened, and tries again: its writes would
+/// be there twice.
 #[tokio::test]
-async fn it_can_be_repeated_under_the_same_claim() {
+async fn a_second_transaction_under_the_same_claim_is_refused() {
     let store = store().await;
     let claim = new_claim(&store, "evt_1").await;
-    let mut tx = complete(&store, &claim).await;
-    store.commit_in(&mut tx, &claim, terms()).await.unwrap();
-    tx.commit().await.unwrap();
-    complete(&store, &claim).await.rollback().await.unwrap();
+    complete(&store, &claim).await.commit().await.unwrap();
+    expect_lease_lost(&store, &claim).await;
+    assert_eq!(orders(&store).await, 1);
     assert_eq!(claimed(&store, "evt_1").await, ClaimOutcome::Done);
+}
+
+/// As after a failover to a standby that had not got the first claim yet: both have the same epoch.
+#[tokio::test]
+async fn a_run_whose_claim_was_made_again_after_a_loss_is_refused_when_the_other_was_faster() {
+    let store = store().await;
+    let lost = new_claim(&store, "evt_1").await;
+    let delete = "DELETE FROM dataflow_webhooks_dedup";
+    sqlx::query(delete).execute(store.pool()).await.unwrap();
+    let claim = new_claim(&store, "evt_1").await;
+    assert_eq!(claim.epoch(), lost.epoch());
+    complete(&store, &lost).await.commit().await.unwrap();
+    expect_lease_lost(&store, &claim).await;
+    assert_eq!(orders(&store).await, 1);
 }
 
 #[tokio::test]

@@ -91,7 +91,8 @@ impl Calls {
         self.rows(|| self.on(include_str!("forget.sql"), key)).await.map(drop)
     }
 
-    /// Whether the event is done under this epoch, as the transaction sees it.
+    /// Whether the event was brought from this claim to done. One that is done already is not: the
+    /// transaction's writes would be there beside those that came with that completion.
     pub(super) async fn commit_in(
         &self,
         tx: &mut PgConnection,
@@ -100,11 +101,7 @@ impl Calls {
         retention: i64,
     ) -> Result<bool, SqlStoreError> {
         let commit = self.on(include_str!("commit_in.sql"), key).bind(epoch).bind(retention);
-        if !commit.fetch_all(&mut *tx).await.map_err(from_sqlx)?.is_empty() {
-            return Ok(true);
-        }
-        let is_done = self.on(include_str!("is_done.sql"), key).bind(epoch);
-        Ok(!is_done.fetch_all(tx).await.map_err(from_sqlx)?.is_empty())
+        Ok(!commit.fetch_all(tx).await.map_err(from_sqlx)?.is_empty())
     }
 
     pub(super) async fn delete_expired(&self, batch: NonZeroU32) -> Result<u64, SqlStoreError> {
