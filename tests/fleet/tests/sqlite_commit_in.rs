@@ -83,15 +83,32 @@ async fn the_commit_after_the_handler_finds_it_done() {
     assert_eq!(place.store.commit(&claim, terms()).await.unwrap(), Held::Yes);
 }
 
+/// A handler that does not know whether its `tx.commit()` happened, and tries again: its writes would
+/// be there twice.
+#[ignore = "SQLite's commit_in still takes an event that is done for its own"]
 #[tokio::test]
-async fn it_can_be_repeated_under_the_same_claim() {
+async fn a_second_transaction_under_the_same_claim_is_refused() {
     let place = Place::new().await;
     let claim = new_claim(&place.store, "evt_1").await;
-    let mut tx = place.complete(&claim).await;
-    place.store.commit_in(&mut tx, &claim, terms()).await.unwrap();
-    tx.commit().await.unwrap();
-    place.complete(&claim).await.rollback().await.unwrap();
+    place.complete(&claim).await.commit().await.unwrap();
+    place.expect_lease_lost(&claim).await;
+    assert_eq!(place.orders().await, 1);
     assert_eq!(claimed(&place.store, "evt_1").await, ClaimOutcome::Done);
+}
+
+/// As after a failover to a standby that had not got the first claim yet: both have the same epoch.
+#[ignore = "SQLite's commit_in still takes an event that is done for its own"]
+#[tokio::test]
+async fn a_run_whose_claim_was_made_again_after_a_loss_is_refused_when_the_other_was_faster() {
+    let place = Place::new().await;
+    let lost = new_claim(&place.store, "evt_1").await;
+    let delete = "DELETE FROM dataflow_webhooks_dedup";
+    sqlx::query(delete).execute(place.store.pool()).await.unwrap();
+    let claim = new_claim(&place.store, "evt_1").await;
+    assert_eq!(claim.epoch(), lost.epoch());
+    place.complete(&lost).await.commit().await.unwrap();
+    place.expect_lease_lost(&claim).await;
+    assert_eq!(place.orders().await, 1);
 }
 
 #[tokio::test]
