@@ -9,6 +9,8 @@ mod names;
 mod place;
 mod policy;
 mod script;
+#[cfg(feature = "sentinel")]
+mod sentinels;
 mod store;
 #[cfg(feature = "tls")]
 mod tls;

@@ -81,8 +81,17 @@ impl Link {
     /// is. A claim whose answer was lost is then in flight until its lease lapses, as it would be
     /// without the repetition.
     pub(crate) async fn make(&self, call: &Call) -> Result<Reply, RedisStoreError> {
+        self.make_within(self.times.call, call).await
+    }
+
+    /// The same with less time, for a second call that has what the first one has left.
+    pub(crate) async fn make_within(
+        &self,
+        time: Duration,
+        call: &Call,
+    ) -> Result<Reply, RedisStoreError> {
         let mut used = None;
-        match timeout(self.times.call, self.make_twice(call, &mut used)).await {
+        match timeout(time, self.make_twice(call, &mut used)).await {
             Ok(done) => done,
             Err(_elapsed) => {
                 // A server that is gone without a word looks like this as well: then the next call
@@ -90,7 +99,7 @@ impl Link {
                 if let Some(number) = used {
                     self.give_up(number);
                 }
-                Err(too_late("Redis did not answer", self.times.call))
+                Err(too_late("Redis did not answer", time))
             }
         }
     }
@@ -166,7 +175,8 @@ impl Link {
             .await
             .ok_or_else(|| too_late("Redis could not be connected to", within))?
             .map_err(RedisStoreError::from_client)?;
-        if let Some(found) = in_time(within, connection.warnings()).await {
+        // A node of a Cluster that is silent must not use up the call that this is for.
+        if let Some(found) = in_time(within / 2, connection.warnings()).await {
             let mut known = lock(&self.warnings);
             for warning in found.iter().filter(|warning| !known.contains(warning)) {
                 log::warning(&self.scope, warning);

@@ -32,7 +32,7 @@ pub(crate) enum Place {
     #[cfg(feature = "cluster")]
     Cluster(redis::cluster::ClusterClient),
     #[cfg(feature = "sentinel")]
-    Sentinel(tokio::sync::Mutex<redis::sentinel::SentinelClient>),
+    Sentinel(crate::sentinels::Sentinels),
     /// A connection of the user's own, which makes itself anew.
     Given(Arc<dyn Given>),
 }
@@ -72,10 +72,7 @@ impl Place {
             #[cfg(feature = "cluster")]
             Self::Cluster(client) => Ok(Connection::Cluster(client.get_async_connection().await?)),
             #[cfg(feature = "sentinel")]
-            Self::Sentinel(sentinels) => {
-                let primary = sentinels.lock().await.async_get_client().await?;
-                one(&primary, timeout).await
-            }
+            Self::Sentinel(sentinels) => one(&sentinels.primary().await?, timeout).await,
             Self::Given(given) => Ok(Connection::Given(Arc::clone(given))),
         }
     }
@@ -245,7 +242,9 @@ fn cluster(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisStor
     let nodes = nodes.iter().map(|url| node(url)).collect::<Result<Vec<_>, _>>()?;
     let builder = redis::cluster::ClusterClient::builder(nodes)
         .tcp_settings(tcp())
-        .connection_timeout(manner.times.connect)
+        // For one node. It waits for all of the URL, and then for all that these name; if one of them
+        // is silent, all that has still to end within the whole time.
+        .connection_timeout(manner.times.connect / 4)
         .response_timeout(manner.times.call)
         // Its own waits begin at 1.3 s, which is more than a whole call has.
         .min_retry_wait(20)
@@ -282,37 +281,48 @@ fn sentinel(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisSto
         }
     };
     let nodes = nodes.iter().map(|url| node(url)).collect::<Result<Vec<_>, _>>()?;
-    let addresses = nodes.iter().map(|node| node.addr().clone());
-    let mut builder = SentinelClientBuilder::new(addresses, primary, SentinelServerType::Master)
-        .map_err(RedisStoreError::from_client)?
-        .set_client_to_redis_tcp_settings(tcp());
-    if let Some(first) = nodes.first().map(ConnectionInfo::redis_settings) {
-        if let Some(username) = first.username() {
+    let database: Option<i64> = match database {
+        "" => None,
+        text => Some(text.parse().map_err(|_| invalid("its database is not a number"))?),
+    };
+    #[cfg(feature = "tls")]
+    let certificates = if scheme.starts_with("rediss") {
+        crate::tls::choose_provider();
+        crate::tls::certificates(manner)?
+    } else {
+        None
+    };
+    let _ = manner;
+    let client = |node: &ConnectionInfo| {
+        let kind = SentinelServerType::Master;
+        let mut builder = SentinelClientBuilder::new([node.addr().clone()], primary, kind)?
+            .set_client_to_redis_tcp_settings(tcp());
+        if let Some(username) = node.redis_settings().username() {
             builder = builder.set_client_to_redis_username(username);
         }
-        if let Some(password) = first.password() {
+        if let Some(password) = node.redis_settings().password() {
             builder = builder.set_client_to_redis_password(password);
         }
-    }
-    if !database.is_empty() {
-        let number = database.parse().map_err(|_| invalid("its database is not a number"))?;
-        builder = builder.set_client_to_redis_db(number);
-    }
-    #[cfg(feature = "tls")]
-    if scheme.starts_with("rediss") {
-        crate::tls::choose_provider();
-        builder = builder
-            .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
-            .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure);
-        if let Some(certificates) = crate::tls::certificates(manner)? {
-            builder = builder
-                .set_client_to_redis_certificates(certificates.clone())
-                .set_client_to_sentinel_certificates(certificates);
+        if let Some(number) = database {
+            builder = builder.set_client_to_redis_db(number);
         }
-    }
-    let _ = manner;
-    let client = builder.build().map_err(RedisStoreError::from_client)?;
-    Ok(Place::Sentinel(tokio::sync::Mutex::new(client)))
+        #[cfg(feature = "tls")]
+        if scheme.starts_with("rediss") {
+            builder = builder
+                .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
+                .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure);
+            if let Some(certificates) = &certificates {
+                builder = builder
+                    .set_client_to_redis_certificates(certificates.clone())
+                    .set_client_to_sentinel_certificates(certificates.clone());
+            }
+        }
+        builder.build()
+    };
+    let clients = nodes.iter().map(client).collect::<RedisResult<_>>();
+    clients
+        .map(|clients| Place::Sentinel(crate::sentinels::Sentinels::new(clients)))
+        .map_err(RedisStoreError::from_client)
 }
 
 #[cfg(not(feature = "sentinel"))]

@@ -20,6 +20,10 @@ script!(COMMIT, "scripts/commit.lua");
 script!(RELEASE, "scripts/release.lua");
 script!(FORGET, "scripts/forget.lua");
 
+/// The third argument of a commit that is to write even what is done already: `WAIT` waits for what
+/// its own connection has written.
+pub(crate) const WRITE_ANYWAY: &str = "1";
+
 /// A script, and the SHA-1 under which a server keeps it.
 pub(crate) struct Lua {
     code: &'static str,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use dataflow_webhooks::dedup::{
     BoxError, Claim, ClaimOutcome, DedupKey, DedupStore, Held, StoreFuture, Terms,
@@ -168,13 +169,20 @@ impl Shared {
     }
 
     async fn commit(&self, claim: &Claim, terms: Terms) -> Result<Held, RedisStoreError> {
+        let began = Instant::now();
         let arguments = vec![claim.epoch().to_string(), retention(terms)];
         let mut call = self.call(&script::COMMIT, claim.key(), arguments);
-        let Some((wait, link)) = &self.commits else {
-            return yes_or_no(self.calls.make(&call).await?);
-        };
+        // First where nothing waits: behind commits that wait for a replica that is gone, this one
+        // would not even come to the primary.
+        let held = yes_or_no(self.calls.make(&call).await?)?;
+        let Some((wait, link)) = &self.commits else { return Ok(held) };
+        if held == Held::No {
+            return Ok(held);
+        }
         call.wait = Some(*wait);
-        let reply = link.make(&call).await?;
+        call.arguments.push(script::WRITE_ANYWAY.to_owned());
+        let left = link.times().call.saturating_sub(began.elapsed());
+        let reply = link.make_within(left, &call).await?;
         let held = yes_or_no(reply)?;
         let replicas = reply.replicas.unwrap_or(0);
         if held == Held::Yes && replicas < wait.replicas {

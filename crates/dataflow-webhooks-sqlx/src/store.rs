@@ -45,8 +45,9 @@ pub(crate) trait Records: Send + Sync + 'static {
         numbers: [i64; 4],
     ) -> impl Future<Output = Result<Step, SqlStoreError>> + Send;
 
-    /// Commits inside the transaction on this connection. Whether the event is done under this
-    /// epoch now, as the transaction sees it.
+    /// Commits inside the transaction on this connection. Whether the event was brought from this
+    /// claim to done. One that is done already is not: the transaction's writes would be there beside
+    /// those that came with that completion.
     fn commit_in(
         &self,
         connection: &mut Self::Connection,

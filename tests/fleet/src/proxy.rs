@@ -35,6 +35,8 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    /// How often the open connections were forgotten.
+    forgotten: watch::Sender<u32>,
     accepting: JoinHandle<()>,
 }
 
@@ -52,16 +54,17 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (mode, watched) = watch::channel(Mode::Pass);
+        let (forgotten, of_old) = watch::channel(0);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let mode = watched.clone();
+                let (mode, of_old) = (watched.clone(), of_old.clone());
                 tokio::spawn(async move {
                     // That connections break is what this is for.
-                    let _ = carry(client, server, mode).await;
+                    let _ = carry(client, server, mode, of_old).await;
                 });
             }
         });
-        Ok(Self { address, mode, accepting })
+        Ok(Self { address, mode, forgotten, accepting })
     }
 
     /// Where it listens.
@@ -73,6 +76,12 @@ impl Proxy {
     /// From now on this becomes of it, on open connections as well.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Nothing passes any more on the connections that are open now, and nobody is told, as
+    /// when a firewall between the two has lost its table. New ones are not touched.
+    pub fn forget_open(&self) {
+        self.forgotten.send_modify(|times| *times += 1);
     }
 }
 
@@ -88,7 +97,9 @@ async fn carry(
     mut client: TcpStream,
     server: SocketAddr,
     mut mode: watch::Receiver<Mode>,
+    forgotten: watch::Receiver<u32>,
 ) -> io::Result<()> {
+    let known = *forgotten.borrow();
     if *mode.borrow() == Mode::Drop {
         return Ok(());
     }
@@ -103,6 +114,11 @@ async fn carry(
             length = server.read(&mut answer) => (false, length?),
         };
         if length == 0 {
+            return Ok(());
+        }
+        if *forgotten.borrow() != known {
+            // Until the proxy is no more.
+            let _ = mode.wait_for(|mode| *mode == Mode::Drop).await;
             return Ok(());
         }
         let Ok(now) = mode.wait_for(|mode| *mode != Mode::Hold).await.map(|mode| *mode) else {

@@ -133,7 +133,13 @@ fn two_commits_are_found() {
     let story = Story::default().sent(1).claimed(2, 1).began(2, 1).ended(2, 1, false);
     let story = story.releasing(2, 1).claimed(3, 2).began(3, 2).ended(3, 2, true);
     let story = story.ended(2, 1, true).committed(2, 1).committed(3, 2).answered(1, 200);
-    assert_eq!(story.violations(), [Violation::CommittedTwice { id: id(), epochs: vec![1, 2] }]);
+    assert_eq!(
+        story.violations(),
+        [
+            Violation::CommittedTwice { id: id(), epochs: vec![1, 2] },
+            Violation::ClaimedBesideCommit { id: id(), committed: 1, granted: 2 },
+        ]
+    );
 }
 
 #[test]
@@ -267,6 +273,51 @@ fn a_run_without_a_claim_is_found() {
             Violation::RunWithoutClaim { id: id(), epoch: 1 },
         ]
     );
+}
+
+#[test]
+fn a_second_run_under_one_claim_is_found() {
+    let story = Story::default().sent(1).claimed(2, 1).began(2, 1).began(2, 1).ended(2, 1, true);
+    let found = story.committed(2, 1).answered(1, 200).violations();
+    assert_eq!(found, [Violation::RanTwice { id: id(), epoch: 1 }]);
+}
+
+#[test]
+fn a_run_in_a_process_that_has_not_the_claim_is_found() {
+    let story = Story::default().sent(1).claimed(2, 1).began(3, 1).ended(3, 1, true);
+    let found = story.committed(3, 1).answered(1, 200).violations();
+    assert!(found.contains(&Violation::RunWithoutClaim { id: id(), epoch: 1 }), "{found:?}");
+}
+
+/// Whatever was broken: what the store has accepted it has to remember.
+#[test]
+fn a_claim_after_an_accepted_completion_is_found() {
+    let cut = What::Fault { kind: "cut".into(), of: None, since: 3 * SECOND };
+    let story = good().then(1, cut).and_nothing_for_11_s().claimed(3, 2).began(3, 2);
+    let found = story.ended(3, 2, false).releasing(3, 2).violations();
+    assert_eq!(found, [Violation::ClaimedBesideCommit { id: id(), committed: 1, granted: 2 }]);
+}
+
+#[test]
+fn a_late_commit_that_was_accepted_after_a_takeover_is_found() {
+    let stop = What::Fault { kind: "SIGSTOP".into(), of: Some(2), since: 3 * SECOND };
+    let story = Story::default().sent(1).claimed(2, 1).began(2, 1).and_nothing_for_11_s();
+    let story = story.claimed(3, 2).began(3, 2).then(1, stop).ended(2, 1, true).committed(2, 1);
+    let found = story.ended(3, 2, true).answered(1, 200).violations();
+    assert!(
+        found.contains(&Violation::ClaimedBesideCommit { id: id(), committed: 1, granted: 2 }),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_renewal_of_a_claim_that_was_taken_over_is_found() {
+    // It was given back, so that only its holder's fence keeps it from being renewed.
+    let story = Story::default().sent(1).claimed(2, 1).began(2, 1).ended(2, 1, false);
+    let story = story.releasing(2, 1).claimed(3, 2).began(3, 2).ended(3, 2, true);
+    let renewed = What::Renewed { id: id(), epoch: 1, called: 9 * SECOND, lease: 10 * SECOND };
+    let found = story.committed(3, 2).then(2, renewed).answered(1, 200).violations();
+    assert_eq!(found, [Violation::TwoLiveLeases { id: id(), running: 1, granted: 2 }]);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use dataflow_webhooks::DedupStore as _;
 use dataflow_webhooks_sqlx::PostgresStore;
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 use webhook_fleet_tests::calls::{key, terms};
 use webhook_fleet_tests::postgres::Postgres;
 use webhook_fleet_tests::proxy::{Mode, Proxy};
@@ -23,4 +24,33 @@ async fn a_connection_is_opened_to_the_end_when_the_call_that_needed_it_gives_up
     let call = timeout(Duration::from_millis(50), store.claim(&id, terms()));
     assert!(call.await.is_err(), "opening a connection takes longer");
     eventually("a connection is open", || store.pool().num_idle() == 1).await;
+}
+
+/// As a firewall, a failover of an address or a machine that lost its power leave them: else the
+/// pool is used up until the kernel gives the connections up, which takes a quarter of an hour.
+#[tokio::test]
+async fn connections_that_went_silent_in_the_middle_of_a_call_are_replaced() {
+    let server = Postgres::start(&[]);
+    let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.unwrap();
+    let url = format!("postgres://postgres@{}/postgres", proxy.address());
+    let store = PostgresStore::connect_lazy(&url, "silent").unwrap();
+    store.migrate().await.unwrap();
+    let at_once = || {
+        let claims = (0..20).map(|number| {
+            let store = store.clone();
+            async move { store.claim(&key(&format!("evt_{number}")), terms()).await }
+        });
+        claims.collect::<JoinSet<_>>().join_all()
+    };
+    at_once().await;
+    assert_eq!(store.pool().size(), 10, "all connections are open");
+    proxy.forget_open();
+    for answer in at_once().await {
+        answer.unwrap_err();
+    }
+    let patience = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = store.claim(&key("evt_0"), terms()).await {
+        assert!(Instant::now() < patience, "{error:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }

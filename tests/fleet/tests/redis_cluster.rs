@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
+use tokio::task::JoinSet;
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::{Cluster, Redis};
 
@@ -166,6 +167,28 @@ async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
         done(&store, &format!("evt_{number}")).await;
     }
     assert_eq!(store.claim(&key("evt_done"), terms()).await.unwrap(), ClaimOutcome::Done);
+}
+
+/// A receiver that starts, or starts again, while a machine is without power: it is silent, and
+/// refuses nothing.
+#[tokio::test]
+async fn a_silent_node_does_not_keep_a_store_from_the_others() {
+    let cluster = Cluster::start(Redis::start);
+    cluster.nodes[0].pause();
+    let store = RedisStore::connect_lazy(&url(&cluster), "silent-node").unwrap();
+    let claims_that_pass = || async {
+        let claims = (0..30).map(|number| {
+            let store = store.clone();
+            async move { store.claim(&key(&format!("evt_{number}")), terms()).await.is_ok() }
+        });
+        claims.collect::<JoinSet<_>>().join_all().await.into_iter().filter(|is| *is).count()
+    };
+    at_last(async || match claims_that_pass().await {
+        10.. => Ok(()),
+        few => Err(few),
+    })
+    .await;
+    cluster.nodes[0].resume();
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held, Terms};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
+use tokio::task::JoinSet;
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::kept::free_port;
 use webhook_fleet_tests::redis::{Redis, replica_of};
@@ -251,7 +252,7 @@ async fn a_commit_waits_for_replicas_and_says_when_too_few_have_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_do_not_stand_behind_a_commit_that_waits() {
     let primary = Redis::start(&[]);
-    let builder = RedisStore::builder("beside").call_timeout(Duration::from_secs(2));
+    let builder = RedisStore::builder("beside").call_timeout(Duration::from_millis(1_900));
     let builder = builder.wait(1, Duration::from_millis(1_500));
     let store = builder.connect(&primary.url()).await.unwrap();
     let claim = new_claim(&store, "evt_1").await;
@@ -262,6 +263,27 @@ async fn claims_do_not_stand_behind_a_commit_that_waits() {
     let clients = primary.cli(&["INFO", "clients"]);
     assert!(clients.contains("blocked_clients:1"), "{clients}");
     assert_eq!(redis_error(commit.await.unwrap()).kind(), Kind::NotReplicated);
+}
+
+/// Else a process that ends before the replica is back takes the completions with it.
+#[tokio::test]
+async fn commits_that_wait_for_a_replica_do_not_keep_one_another_from_the_primary() {
+    let primary = Redis::start(&[]);
+    let builder = RedisStore::builder("queue").wait(1, Duration::from_millis(1_000));
+    let store = builder.connect(&primary.url()).await.unwrap();
+    let mut commits = JoinSet::new();
+    for number in 0..4 {
+        let claim = new_claim(&store, &format!("evt_{number}")).await;
+        let store = store.clone();
+        commits.spawn(async move { store.commit(&claim, terms()).await });
+    }
+    for answer in commits.join_all().await {
+        redis_error(answer);
+    }
+    for number in 0..4 {
+        let answer = store.claim(&key(&format!("evt_{number}")), terms()).await.unwrap();
+        assert_eq!(answer, ClaimOutcome::Done, "evt_{number}");
+    }
 }
 
 #[tokio::test]

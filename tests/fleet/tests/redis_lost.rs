@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
+use tokio::time::timeout;
 use webhook_fleet_tests::calls::{key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::Redis;
+
+/// What `RedisStoreBuilder::call_timeout` allows.
+const LONGEST_CALL: Duration = Duration::from_millis(1_900);
 
 static SERVER: LazyLock<Redis> = LazyLock::new(|| Redis::start(&[]));
 
@@ -140,5 +144,19 @@ async fn a_connection_that_fell_silent_is_left_behind() {
     let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
     assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
+    new_claim(&store, "evt_2").await;
+}
+
+/// The road gives a call 2 s, which have begun a moment before, and then drops it: what the store
+/// would do after that is not done.
+#[tokio::test]
+async fn a_silent_connection_is_left_before_the_caller_gives_the_longest_call_up() {
+    let between = Between::start();
+    let builder = RedisStore::builder("longest").call_timeout(LONGEST_CALL);
+    let store = builder.connect(&between.url).await.unwrap();
+    new_claim(&store, "evt_warm").await;
+    between.next(Fate::Silence);
+    let id = key("evt_1");
+    let _ = timeout(Duration::from_millis(1_950), store.claim(&id, terms())).await;
     new_claim(&store, "evt_2").await;
 }

@@ -2,6 +2,7 @@
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::Sentinels;
@@ -49,4 +50,15 @@ async fn a_database_is_chosen_and_an_unknown_primary_is_an_error() {
     let unknown = servers.url().replace(Sentinels::NAME, "unknown");
     let error = RedisStore::connect(&unknown, "database").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable, "{error:?}");
+}
+
+/// As when the machine of the primary and of that sentinel has lost its power.
+#[tokio::test]
+async fn a_sentinel_that_is_silent_does_not_hide_the_others() {
+    let servers = Sentinels::start();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hosts = format!("redis+sentinel://{},", silent.local_addr().unwrap());
+    let url = servers.url().replace("redis+sentinel://", &hosts);
+    let store = RedisStore::connect(&url, "silent").await.unwrap();
+    done(&store, "evt_1").await;
 }

@@ -73,11 +73,7 @@ impl Records for PgRecords {
         retention: i64,
     ) -> Result<bool, SqlStoreError> {
         let commit = self.on(include_str!("commit_in.sql"), key).bind(epoch).bind(retention);
-        if !commit.fetch_all(&mut *connection).await.map_err(from_sqlx)?.is_empty() {
-            return Ok(true);
-        }
-        let is_done = self.on(include_str!("is_done.sql"), key).bind(epoch);
-        Ok(!is_done.fetch_all(connection).await.map_err(from_sqlx)?.is_empty())
+        Ok(!commit.fetch_all(connection).await.map_err(from_sqlx)?.is_empty())
     }
 
     async fn forget(&self, key: &DedupKey) -> Result<(), SqlStoreError> {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 
 use super::connections::Connections;
 use crate::error::{SqlStoreError, SqlStoreErrorKind};
@@ -56,7 +56,15 @@ impl Server {
         &self,
         query: &impl Fn() -> Query<'q, Postgres, PgArguments>,
     ) -> sqlx::Result<Vec<PgRow>> {
-        let mut connection = self.connections.get().await?;
+        let connection = self.connections.get().await?;
+        connection.ask(async |connection| self.rows_on(connection, query).await).await
+    }
+
+    async fn rows_on<'q>(
+        &self,
+        connection: &mut PgConnection,
+        query: &impl Fn() -> Query<'q, Postgres, PgArguments>,
+    ) -> sqlx::Result<Vec<PgRow>> {
         if !self.is_isolated.load(Ordering::Relaxed) {
             // A statement alone is a transaction, in one round trip.
             match query().fetch_all(&mut *connection).await {

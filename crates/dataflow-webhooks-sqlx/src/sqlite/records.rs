@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dataflow_webhooks::dedup::{DedupKey, Held, Scope};
+use dataflow_webhooks::dedup::{DedupKey, Scope};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Executor, Row as _, Sqlite, SqliteConnection};
@@ -138,11 +138,7 @@ impl Records for SqliteRecords {
     ) -> Result<bool, SqlStoreError> {
         // The writer's turn is the transaction's already.
         let numbers = [epoch, Ask::Commit.state(), 0, retention];
-        if self.change_on(&mut *connection, key, numbers).await?.is_some() {
-            return Ok(true);
-        }
-        let found = self.look(connection, key, Some(epoch)).await?;
-        Ok(found.and_then(|found| found.answers(Ask::Commit)) == Some(Held::Yes))
+        Ok(self.change_on(connection, key, numbers).await?.is_some())
     }
 
     async fn forget(&self, key: &DedupKey) -> Result<(), SqlStoreError> {

@@ -39,7 +39,19 @@ pub enum Violation {
         /// The claims' epochs.
         epochs: Vec<u64>,
     },
-    /// A claim was granted while the lease of another one was running.
+    /// The store granted a claim although it has accepted the completion of an earlier
+    /// one, or it accepted that although the later one was granted. Which of the two does
+    /// not matter: the completion has to be the last thing that happens to an event.
+    ClaimedBesideCommit {
+        /// The event.
+        id: String,
+        /// The epoch of the claim that was completed.
+        committed: u64,
+        /// The epoch of the later claim.
+        granted: u64,
+    },
+    /// A claim was granted while the lease of another one was running, or a lease was
+    /// extended after its claim had been taken over.
     TwoLiveLeases {
         /// The event.
         id: String,
@@ -64,7 +76,14 @@ pub enum Violation {
         /// The epoch of the run.
         epoch: u64,
     },
-    /// A handler ran without its claim.
+    /// A handler ran twice under one claim.
+    RanTwice {
+        /// The event.
+        id: String,
+        /// The claim's epoch.
+        epoch: u64,
+    },
+    /// A handler ran without a claim, or under that of another process.
     RunWithoutClaim {
         /// The event.
         id: String,
@@ -95,9 +114,11 @@ impl Violation {
             | Self::CommittedBeforeDone { id, .. }
             | Self::CommittedTwice { id, .. }
             | Self::NeverCommitted { id, .. }
+            | Self::ClaimedBesideCommit { id, .. }
             | Self::TwoLiveLeases { id, .. }
             | Self::EpochNotRising { id, .. }
             | Self::UnexplainedRun { id, .. }
+            | Self::RanTwice { id, .. }
             | Self::RunWithoutClaim { id, .. }
             | Self::NeverAnswered200 { id } => id,
         }
@@ -150,8 +171,10 @@ struct Held {
     granted: u64,
     /// No store can think that the lease has lapsed before this.
     lives_until: u64,
+    /// When the last renewal that was held was asked for.
+    renewed: Option<u64>,
     released: Option<u64>,
-    began: bool,
+    runs: u32,
     succeeded: Option<u64>,
     failed: bool,
     committed: bool,
@@ -183,16 +206,27 @@ impl Event {
                 called: *called,
                 granted: at,
                 lives_until: called.saturating_add(*lease),
+                renewed: None,
                 released: None,
-                began: false,
+                runs: 0,
                 succeeded: None,
                 failed: false,
                 committed: false,
             }),
             What::Renewed { epoch, called, lease, .. } => self.of(*epoch, |claim| {
                 claim.lives_until = claim.lives_until.max(called.saturating_add(*lease));
+                claim.renewed = claim.renewed.max(Some(*called));
             }),
-            What::RunBegan { epoch, .. } => self.of(*epoch, |claim| claim.began = true),
+            What::RunBegan { epoch, .. } => {
+                let mut is_own = true;
+                self.of(*epoch, |claim| {
+                    claim.runs += 1;
+                    is_own = claim.process == record.process;
+                });
+                if !is_own {
+                    self.strays.push(*epoch);
+                }
+            }
             What::RunEnded { epoch, ok: true, .. } => {
                 self.of(*epoch, |claim| claim.succeeded = Some(at));
             }
@@ -245,6 +279,9 @@ impl Event {
         for claim in committed.filter(|claim| claim.succeeded.is_none()) {
             found.push(Violation::CommittedBeforeDone { id: id.clone(), epoch: claim.epoch });
         }
+        for claim in self.claims.iter().filter(|claim| claim.runs > 1) {
+            found.push(Violation::RanTwice { id: id.clone(), epoch: claim.epoch });
+        }
         for (index, later) in self.claims.iter().enumerate() {
             for earlier in &self.claims[..index] {
                 // Were they granted at the same time, their order is not known.
@@ -260,12 +297,18 @@ impl Event {
         by_epoch.sort_by_key(|claim| claim.epoch);
         for pair in by_epoch.windows(2) {
             let (running, next) = (pair[0], pair[1]);
-            let is_released = running.released.is_some_and(|at| at < next.granted);
+            if running.committed {
+                let (committed, granted) = (running.epoch, next.epoch);
+                found.push(Violation::ClaimedBesideCommit { id: id.clone(), committed, granted });
+            }
+            // A renewal that was asked for before may be heard of late.
+            let is_released = running.released.is_some_and(|at| at < next.granted)
+                && running.renewed.is_none_or(|called| called < next.granted);
             if running.lives_until > next.granted && !is_released {
                 let (running, granted) = (running.epoch, next.epoch);
                 found.push(Violation::TwoLiveLeases { id: id.clone(), running, granted });
             }
-            if next.began && !running.explains(next, faults) {
+            if next.runs > 0 && !running.explains(next, faults) {
                 found.push(Violation::UnexplainedRun { id: id.clone(), epoch: next.epoch });
             }
         }
@@ -277,7 +320,7 @@ impl Held {
     /// something between its claim and the next one.
     fn explains(&self, next: &Self, faults: &[Fault]) -> bool {
         self.failed
-            || (!self.began && self.released.is_some())
+            || (self.runs == 0 && self.released.is_some())
             || self.was_hit_until(next.granted, faults)
     }
 

@@ -11,7 +11,8 @@ use crate::place::Place;
 on_each_database![
     the_writes_and_the_completion_are_one_step,
     the_commit_after_the_handler_finds_it_done,
-    it_can_be_repeated_under_the_same_claim,
+    a_second_transaction_under_the_same_claim_is_refused,
+    a_run_whose_claim_was_made_again_after_a_loss_is_refused_when_the_other_was_faster,
     a_transaction_that_is_dropped_leaves_neither,
     a_claim_that_was_taken_over_is_refused,
     a_claim_that_was_given_back_is_refused,
@@ -35,13 +36,27 @@ async fn the_commit_after_the_handler_finds_it_done(place: impl Place) {
     assert_eq!(place.store().commit(&claim, terms()).await.unwrap(), Held::Yes);
 }
 
-async fn it_can_be_repeated_under_the_same_claim(place: impl Place) {
+/// A handler that does not know whether its `tx.commit()` happened, and tries again: its writes would
+/// be there twice.
+async fn a_second_transaction_under_the_same_claim_is_refused(place: impl Place) {
     let claim = new_claim(place.store(), "evt_1").await;
-    let mut tx = place.complete(&claim).await;
-    place.commit_in(&mut tx, &claim, terms()).await.unwrap();
-    tx.commit().await.unwrap();
-    place.complete(&claim).await.rollback().await.unwrap();
+    place.complete(&claim).await.commit().await.unwrap();
+    place.expect_lease_lost(&claim).await;
+    assert_eq!(place.orders().await, 1);
     assert_eq!(claimed(place.store(), "evt_1").await, ClaimOutcome::Done);
+}
+
+/// As after a failover to a standby that had not got the first claim yet: both have the same epoch.
+async fn a_run_whose_claim_was_made_again_after_a_loss_is_refused_when_the_other_was_faster(
+    place: impl Place,
+) {
+    let lost = new_claim(place.store(), "evt_1").await;
+    place.lose_records().await;
+    let claim = new_claim(place.store(), "evt_1").await;
+    assert_eq!(claim.epoch(), lost.epoch());
+    place.complete(&lost).await.commit().await.unwrap();
+    place.expect_lease_lost(&claim).await;
+    assert_eq!(place.orders().await, 1);
 }
 
 async fn a_transaction_that_is_dropped_leaves_neither(place: impl Place) {

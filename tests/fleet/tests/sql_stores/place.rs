@@ -33,6 +33,9 @@ pub(crate) trait Place {
     /// Brings the time to where leases and retentions of 50 ms have lapsed.
     async fn lapse(&self);
 
+    /// The database has forgotten every record.
+    async fn lose_records(&self);
+
     async fn count(&self, table: &str) -> i64;
 
     async fn delete_expired(store: &Self::Store, batch: NonZeroU32) -> u64;
@@ -70,6 +73,7 @@ pub(crate) trait Place {
 }
 
 const ORDERS: &str = "CREATE TABLE orders (id text NOT NULL)";
+const LOSE: &str = "DELETE FROM dataflow_webhooks_dedup";
 const ORDER: &str = "INSERT INTO orders VALUES ('order')";
 
 fn count_of(table: &str) -> sqlx::AssertSqlSafe<String> {
@@ -111,6 +115,10 @@ impl Place for OnPostgres {
 
     async fn lapse(&self) {
         lapse().await;
+    }
+
+    async fn lose_records(&self) {
+        sqlx::query(LOSE).execute(self.store.pool()).await.unwrap();
     }
 
     async fn count(&self, table: &str) -> i64 {
@@ -188,6 +196,10 @@ impl Place for OnSqlite {
 
     async fn lapse(&self) {
         self.clock.advance(Duration::from_millis(50));
+    }
+
+    async fn lose_records(&self) {
+        sqlx::query(LOSE).execute(self.store.pool()).await.unwrap();
     }
 
     async fn count(&self, table: &str) -> i64 {
