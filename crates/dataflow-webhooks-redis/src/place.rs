@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "sentinel")]
+use std::task::Poll;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -11,6 +13,8 @@ use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisResult, Value,
 };
+#[cfg(feature = "sentinel")]
+use redis::{ErrorKind, RedisError};
 
 use crate::error::{RedisStoreError, RedisStoreErrorKind};
 use crate::policy::{self, RedisWarning};
@@ -31,8 +35,10 @@ pub(crate) enum Place {
     Server(Client),
     #[cfg(feature = "cluster")]
     Cluster(redis::cluster::ClusterClient),
+    /// One client for each sentinel: a client of several waits for them in their order, and one
+    /// whose machine is gone would use up the time of all.
     #[cfg(feature = "sentinel")]
-    Sentinel(tokio::sync::Mutex<redis::sentinel::SentinelClient>),
+    Sentinel(Vec<tokio::sync::Mutex<redis::sentinel::SentinelClient>>),
     /// A connection of the user's own, which makes itself anew.
     Given(Arc<dyn Given>),
 }
@@ -73,8 +79,11 @@ impl Place {
             Self::Cluster(client) => Ok(Connection::Cluster(client.get_async_connection().await?)),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinels) => {
-                let primary = sentinels.lock().await.async_get_client().await?;
-                one(&primary, timeout).await
+                let asked = sentinels.iter().map(async |sentinel| {
+                    let mut sentinel = sentinel.lock().await;
+                    sentinel.async_get_client().await
+                });
+                one(&first_success(asked).await?, timeout).await
             }
             Self::Given(given) => Ok(Connection::Given(Arc::clone(given))),
         }
@@ -121,6 +130,42 @@ async fn one(client: &Client, timeout: Duration) -> RedisResult<Connection> {
         .set_response_timeout(None);
     let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     Ok(Connection::One(connection))
+}
+
+/// All at once; the first that succeeds. When none does, an error that somebody has answered with
+/// says more than that somebody cannot be reached.
+#[cfg(feature = "sentinel")]
+async fn first_success<T>(
+    attempts: impl Iterator<Item = impl Future<Output = RedisResult<T>>>,
+) -> RedisResult<T> {
+    let mut attempts: Vec<_> = attempts.map(Box::pin).collect();
+    let mut failure = None;
+    std::future::poll_fn(|context| {
+        let mut success = None;
+        attempts.retain_mut(|attempt| {
+            if success.is_some() {
+                return true;
+            }
+            match attempt.as_mut().poll(context) {
+                Poll::Pending => return true,
+                Poll::Ready(Ok(value)) => success = Some(value),
+                Poll::Ready(Err(error)) => {
+                    if failure.as_ref().is_none_or(RedisError::is_io_error) {
+                        failure = Some(error);
+                    }
+                }
+            }
+            false
+        });
+        match success {
+            Some(value) => Poll::Ready(Ok(value)),
+            None if attempts.is_empty() => Poll::Ready(Err(failure.take().unwrap_or_else(|| {
+                RedisError::from((ErrorKind::InvalidClientConfig, "there are no sentinels"))
+            }))),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 impl Connection {
@@ -281,38 +326,41 @@ fn sentinel(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisSto
             ));
         }
     };
-    let nodes = nodes.iter().map(|url| node(url)).collect::<Result<Vec<_>, _>>()?;
-    let addresses = nodes.iter().map(|node| node.addr().clone());
-    let mut builder = SentinelClientBuilder::new(addresses, primary, SentinelServerType::Master)
-        .map_err(RedisStoreError::from_client)?
-        .set_client_to_redis_tcp_settings(tcp());
-    if let Some(first) = nodes.first().map(ConnectionInfo::redis_settings) {
-        if let Some(username) = first.username() {
+    let database: Option<i64> = match database {
+        "" => None,
+        number => Some(number.parse().map_err(|_| invalid("its database is not a number"))?),
+    };
+    let one = |url: &String| {
+        let node = node(url)?;
+        let address = [node.addr().clone()];
+        let mut builder = SentinelClientBuilder::new(address, primary, SentinelServerType::Master)
+            .map_err(RedisStoreError::from_client)?
+            .set_client_to_redis_tcp_settings(tcp());
+        if let Some(username) = node.redis_settings().username() {
             builder = builder.set_client_to_redis_username(username);
         }
-        if let Some(password) = first.password() {
+        if let Some(password) = node.redis_settings().password() {
             builder = builder.set_client_to_redis_password(password);
         }
-    }
-    if !database.is_empty() {
-        let number = database.parse().map_err(|_| invalid("its database is not a number"))?;
-        builder = builder.set_client_to_redis_db(number);
-    }
-    #[cfg(feature = "tls")]
-    if scheme.starts_with("rediss") {
-        crate::tls::choose_provider();
-        builder = builder
-            .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
-            .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure);
-        if let Some(certificates) = crate::tls::certificates(manner)? {
-            builder = builder
-                .set_client_to_redis_certificates(certificates.clone())
-                .set_client_to_sentinel_certificates(certificates);
+        if let Some(number) = database {
+            builder = builder.set_client_to_redis_db(number);
         }
-    }
+        #[cfg(feature = "tls")]
+        if scheme.starts_with("rediss") {
+            crate::tls::choose_provider();
+            builder = builder
+                .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
+                .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure);
+            if let Some(certificates) = crate::tls::certificates(manner)? {
+                builder = builder
+                    .set_client_to_redis_certificates(certificates.clone())
+                    .set_client_to_sentinel_certificates(certificates);
+            }
+        }
+        builder.build().map(tokio::sync::Mutex::new).map_err(RedisStoreError::from_client)
+    };
     let _ = manner;
-    let client = builder.build().map_err(RedisStoreError::from_client)?;
-    Ok(Place::Sentinel(tokio::sync::Mutex::new(client)))
+    Ok(Place::Sentinel(nodes.iter().map(one).collect::<Result<_, _>>()?))
 }
 
 #[cfg(not(feature = "sentinel"))]

@@ -3,6 +3,7 @@
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
 use std::time::{Duration, Instant};
+use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::Sentinels;
 use webhook_fleet_tests::redis_calls::{at_last, done, failure, key, new_claim, terms};
 
@@ -49,4 +50,14 @@ async fn a_database_is_chosen_and_an_unknown_primary_is_an_error() {
     let unknown = servers.url().replace(Sentinels::NAME, "unknown");
     let error = RedisStore::connect(&unknown, "database").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable, "{error:?}");
+}
+
+/// The machine with the primary may have had the first sentinel as well.
+#[tokio::test]
+async fn a_sentinel_whose_machine_is_gone_keeps_nobody_from_the_primary() {
+    let (servers, gone) = (Sentinels::start(), Gone::new().await);
+    let begin = format!("redis+sentinel://{},", gone.address());
+    let url = servers.url().replace("redis+sentinel://", &begin);
+    let store = RedisStore::connect(&url, "sentinel-gone").await.unwrap();
+    done(&store, "evt_1").await;
 }
