@@ -69,6 +69,9 @@ impl RedisStoreBuilder {
     }
 
     /// Sets the longest that one attempt to connect may take: 10 ms to 2 s. Default: 1 s.
+    ///
+    /// On a Cluster a node has a third of it, so that one whose machine is gone leaves time for the
+    /// others.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

@@ -17,6 +17,10 @@ use crate::place::{Connection, Place};
 use crate::policy::RedisWarning;
 use crate::script::{Call, Reply};
 
+/// How long a new connection is asked what is worth a warning. It is part of the time of the call
+/// that has made the connection, and on a Cluster a node that is gone does not answer.
+const ASKING: Duration = Duration::from_millis(250);
+
 /// The times that calls and connecting have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -166,7 +170,7 @@ impl Link {
             .await
             .ok_or_else(|| too_late("Redis could not be connected to", within))?
             .map_err(RedisStoreError::from_client)?;
-        if let Some(found) = in_time(within, connection.warnings()).await {
+        if let Some(found) = in_time(within.min(ASKING), connection.warnings()).await {
             let mut known = lock(&self.warnings);
             for warning in found.iter().filter(|warning| !known.contains(warning)) {
                 log::warning(&self.scope, warning);

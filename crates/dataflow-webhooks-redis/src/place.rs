@@ -290,7 +290,9 @@ fn cluster(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisStor
     let nodes = nodes.iter().map(|url| node(url)).collect::<Result<Vec<_>, _>>()?;
     let builder = redis::cluster::ClusterClient::builder(nodes)
         .tcp_settings(tcp())
-        .connection_timeout(manner.times.connect)
+        // Nodes that are gone are waited for twice: when the first connections are made, and for
+        // those to all nodes. What is left of the time is for the nodes that are there.
+        .connection_timeout(manner.times.connect / 3)
         .response_timeout(manner.times.call)
         // Its own waits begin at 1.3 s, which is more than a whole call has.
         .min_retry_wait(20)

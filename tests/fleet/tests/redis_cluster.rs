@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
+use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::{Cluster, Redis};
 use webhook_fleet_tests::redis_calls::{at_last, done, failure, key, new_claim, terms};
 
@@ -69,6 +70,28 @@ async fn one_node_of_the_url_is_enough() {
     let dead = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", CLUSTER.nodes[1].port());
     let store = RedisStore::connect(&dead, "one-node").await.unwrap();
     assert_eq!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done);
+}
+
+#[tokio::test]
+async fn a_node_whose_machine_is_gone_keeps_nobody_from_the_others() {
+    let gone = Gone::new().await;
+    let url = format!("redis+cluster://{},{}", gone.address(), CLUSTER.hosts());
+    let store = RedisStore::connect(&url, "node-gone").await.unwrap();
+    done(&store, "evt_1").await;
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_keeps_nobody_from_the_others() {
+    let cluster = Cluster::start(Redis::start);
+    cluster.nodes[0].pause();
+    let store = RedisStore::connect(&url(&cluster), "node-silent").await.unwrap();
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..30 {
+        let store = store.clone();
+        calls.spawn(async move { store.claim(&key(&format!("evt_{number}")), terms()).await });
+    }
+    let passed = calls.join_all().await.iter().filter(|answer| answer.is_ok()).count();
+    assert!(passed >= 10, "{passed} passed");
 }
 
 #[tokio::test]
