@@ -8,7 +8,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 /// Why a [`RedisStore`](crate::RedisStore) could not be made, or could not say.
 ///
 /// [`source`](Error::source) leads to the client's error where there is one. Neither it nor this
-/// one holds the URL, a user's name or a password.
+/// one holds the URL or a password; an answer of Redis, which is the source's, may name the user.
 #[derive(Clone)]
 pub struct RedisStoreError {
     kind: RedisStoreErrorKind,

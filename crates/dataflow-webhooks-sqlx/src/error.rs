@@ -9,7 +9,7 @@ use dataflow_webhooks::dedup::ScopeError;
 /// Why a store could not be made, or could not say.
 ///
 /// [`source`](Error::source) leads to sqlx's error where there is one. Neither it nor this one holds
-/// the URL, a user's name or a password.
+/// the URL or a password; PostgreSQL's own message, which is the source's, may name the user.
 pub struct SqlStoreError {
     kind: SqlStoreErrorKind,
     what: String,
