@@ -153,6 +153,17 @@ async fn a_slot_that_moves_is_followed() {
 }
 
 #[tokio::test]
+async fn the_rights_in_the_documentation_are_enough() {
+    let rights = ["+cluster|slots", "+ping", "+asking"];
+    let urls: Vec<_> = CLUSTER.nodes.iter().map(|node| node.url_with_rights(&rights)).collect();
+    let url = urls[0].replace("redis://", "redis+cluster://");
+    let store = RedisStore::connect(&url, "rights").await.unwrap();
+    for number in 0..20 {
+        done(&store, &format!("evt_{number}")).await;
+    }
+}
+
+#[tokio::test]
 async fn each_nodes_policy_is_read() {
     let cluster = Cluster::start(Redis::start);
     cluster.nodes[2].cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);

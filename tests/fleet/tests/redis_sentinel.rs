@@ -61,3 +61,13 @@ async fn a_sentinel_whose_machine_is_gone_keeps_nobody_from_the_primary() {
     let store = RedisStore::connect(&url, "sentinel-gone").await.unwrap();
     done(&store, "evt_1").await;
 }
+
+#[tokio::test]
+async fn the_rights_in_the_documentation_are_enough() {
+    let servers = Sentinels::start();
+    let user = servers.primary.url_with_rights(&["+role"]);
+    let (user, _) = user.split_once('@').unwrap();
+    let begin = format!("{}@", user.replace("redis://", "redis+sentinel://"));
+    let url = servers.url().replace("redis+sentinel://", &begin);
+    done(&RedisStore::connect(&url, "rights").await.unwrap(), "evt_1").await;
+}
