@@ -9,7 +9,7 @@ use dataflow_webhooks_redis::RedisStore;
 use dataflow_webhooks_sqlx::{
     Cleanup, PostgresStore, SqlStoreError, SqlStoreErrorKind, SqliteStore,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::again::until_done;
 use crate::failure::{Failure, in_full};
@@ -39,9 +39,7 @@ pub(crate) async fn store() -> Result<Option<Arc<dyn DedupStore>>, Failure> {
             Arc::new(store)
         }
         "sqlite" => Arc::new(sqlite(rest, scope).await?),
-        _ if scheme.starts_with("redis") => {
-            Arc::new(RedisStore::connect_lazy(&url, scope).map_err(wrong)?)
-        }
+        _ if scheme.starts_with("redis") => Arc::new(redis(&url, scope).await?),
         // Not a word of it: it may hold a password.
         _ => {
             return Err(Failure::in_configuration(format!(
@@ -52,6 +50,17 @@ pub(crate) async fn store() -> Result<Option<Arc<dyn DedupStore>>, Failure> {
     };
     info!("events are remembered in {scheme}, scope {scope}");
     Ok(Some(store))
+}
+
+/// Connects at once where the server is there: what is to be said of it, such as that
+/// it may evict records, is then in the log before the first delivery.
+async fn redis(url: &str, scope: &str) -> Result<RedisStore, Failure> {
+    let later = RedisStore::connect_lazy(url, scope).map_err(wrong)?;
+    Ok(RedisStore::connect(url, scope).await.unwrap_or_else(|error| {
+        let error = in_full(&error);
+        warn!("{URL}: {error}; tried again with each delivery, which gets 503 until it is there");
+        later
+    }))
 }
 
 async fn sqlite(path: &str, scope: &str) -> Result<SqliteStore, Failure> {

@@ -145,6 +145,7 @@ pub(crate) fn text(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(text) => Ok(Some(text)),
         Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(bytes)) => Err(format!("{name} is {bytes:?}; it must be text")),
+        // Not a byte of it: it may hold a password.
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8; it must be text")),
     }
 }

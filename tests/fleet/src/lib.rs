@@ -6,6 +6,7 @@ pub mod away;
 pub mod calls;
 pub mod faults;
 pub mod fleet;
+pub mod gone;
 pub mod history;
 pub mod kept;
 pub mod platform;

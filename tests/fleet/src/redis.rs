@@ -160,6 +160,21 @@ impl Redis {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// The URL for a user who may do what the documentation of the store says, and these rules of
+    /// an ACL besides.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such user then.
+    #[must_use]
+    pub fn url_with_rights(&self, rules: &[&str]) -> String {
+        let mut command = vec!["ACL", "SETUSER", "limited", "on", ">pa55word", "~dfwh:*"];
+        command.extend(["+eval", "+evalsha", "+get", "+set", "+time"]);
+        command.extend(rules);
+        assert_eq!(self.cli(&command), "OK");
+        self.url().replace("redis://", "redis://limited:pa55word@")
+    }
+
     /// Lets redis-cli give this command in the background.
     ///
     /// # Panics

@@ -45,6 +45,15 @@ async fn on_redis() {
 }
 
 #[tokio::test]
+async fn a_redis_that_may_evict_is_warned_of_at_the_start() {
+    let server = Redis::start(&["--maxmemory-policy", "volatile-lru"]);
+    let mut command = Example::with_secret("axum-receiver");
+    let mut program = Example::start(command.env("DEDUP_URL", server.url()));
+    program.address().await;
+    assert!(program.log().contains("volatile-lru"), "{}", program.log());
+}
+
+#[tokio::test]
 async fn on_a_redis_cluster() {
     let cluster = Cluster::start(Redis::start);
     each_event_is_processed_by_one(&format!("redis+cluster://{}", cluster.hosts())).await;

@@ -10,6 +10,7 @@ use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
 use tokio::task::JoinSet;
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
+use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::{Cluster, Redis};
 
 /// For the tests that do not stop a node.
@@ -73,6 +74,28 @@ async fn one_node_of_the_url_is_enough() {
 }
 
 #[tokio::test]
+async fn a_node_whose_machine_is_gone_keeps_nobody_from_the_others() {
+    let gone = Gone::new().await;
+    let url = format!("redis+cluster://{},{}", gone.address(), CLUSTER.hosts());
+    let store = RedisStore::connect(&url, "node-gone").await.unwrap();
+    done(&store, "evt_1").await;
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_keeps_nobody_from_the_others() {
+    let cluster = Cluster::start(Redis::start);
+    cluster.nodes[0].pause();
+    let store = RedisStore::connect(&url(&cluster), "node-silent").await.unwrap();
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..30 {
+        let store = store.clone();
+        calls.spawn(async move { store.claim(&key(&format!("evt_{number}")), terms()).await });
+    }
+    let passed = calls.join_all().await.iter().filter(|answer| answer.is_ok()).count();
+    assert!(passed >= 10, "{passed} passed");
+}
+
+#[tokio::test]
 async fn a_node_addressed_as_one_server_is_an_error_that_says_so() {
     let store = RedisStore::connect(&CLUSTER.nodes[0].url(), "node").await.unwrap();
     let mut kinds = Vec::new();
@@ -128,6 +151,17 @@ async fn a_slot_that_moves_is_followed() {
     }
     assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
     assert_eq!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done);
+}
+
+#[tokio::test]
+async fn the_rights_in_the_documentation_are_enough() {
+    let rights = ["+cluster|slots", "+ping", "+asking"];
+    let urls: Vec<_> = CLUSTER.nodes.iter().map(|node| node.url_with_rights(&rights)).collect();
+    let url = urls[0].replace("redis://", "redis+cluster://");
+    let store = RedisStore::connect(&url, "rights").await.unwrap();
+    for number in 0..20 {
+        done(&store, &format!("evt_{number}")).await;
+    }
 }
 
 #[tokio::test]

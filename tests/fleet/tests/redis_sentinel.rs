@@ -5,6 +5,7 @@ use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
+use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::Sentinels;
 
 #[tokio::test]
@@ -61,4 +62,24 @@ async fn a_sentinel_that_is_silent_does_not_hide_the_others() {
     let url = servers.url().replace("redis+sentinel://", &hosts);
     let store = RedisStore::connect(&url, "silent").await.unwrap();
     done(&store, "evt_1").await;
+}
+
+/// The machine with the primary may have had the first sentinel as well.
+#[tokio::test]
+async fn a_sentinel_whose_machine_is_gone_keeps_nobody_from_the_primary() {
+    let (servers, gone) = (Sentinels::start(), Gone::new().await);
+    let begin = format!("redis+sentinel://{},", gone.address());
+    let url = servers.url().replace("redis+sentinel://", &begin);
+    let store = RedisStore::connect(&url, "sentinel-gone").await.unwrap();
+    done(&store, "evt_1").await;
+}
+
+#[tokio::test]
+async fn the_rights_in_the_documentation_are_enough() {
+    let servers = Sentinels::start();
+    let user = servers.primary.url_with_rights(&["+role"]);
+    let (user, _) = user.split_once('@').unwrap();
+    let begin = format!("{}@", user.replace("redis://", "redis+sentinel://"));
+    let url = servers.url().replace("redis+sentinel://", &begin);
+    done(&RedisStore::connect(&url, "rights").await.unwrap(), "evt_1").await;
 }

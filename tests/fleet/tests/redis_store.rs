@@ -193,6 +193,18 @@ async fn a_connection_of_ones_own_is_taken() {
     assert_eq!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done);
 }
 
+#[tokio::test]
+async fn the_rights_in_the_documentation_are_enough() {
+    let server = Redis::start(&["--appendonly", "no"]);
+    let url = server.url_with_rights(&[]);
+    let store = RedisStore::connect(&url, "rights").await.unwrap();
+    done(&store, "evt_1").await;
+    let claim = new_claim(&store, "evt_2").await;
+    assert_eq!(store.renew(&claim, terms()).await.unwrap(), Held::Yes);
+    assert_eq!(store.release(&claim, terms()).await.unwrap(), Held::Yes);
+    store.forget(&key("evt_1")).await.unwrap();
+}
+
 /// The figure in the crate's documentation.
 #[tokio::test]
 async fn an_entry_takes_what_the_documentation_says() {

@@ -13,22 +13,38 @@ const LOCK: i64 = 0x6466_7768_6b73_716c;
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS dataflow_webhooks_migrations \
     (version bigint NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
 
+/// Succeeds where the table has the columns of the last migration.
+const SERVES: &str = "SELECT scope, event_id, epoch, lease_until, expires_at, state \
+    FROM dataflow_webhooks_dedup LIMIT 0";
+
 /// How often it is tried when somebody creates the same tables by hand at the same moment.
 const TRIES: u32 = 5;
 
 pub(super) async fn migrate(pool: &PgPool) -> sqlx::Result<()> {
+    match make(pool).await {
+        // Whoever may not make tables has had them made, perhaps by hand.
+        Err(error) if is(&error, &["42501"]) && serves(pool).await => Ok(()),
+        done => done,
+    }
+}
+
+async fn serves(pool: &PgPool) -> bool {
+    sqlx::query(SERVES).fetch_optional(pool).await.is_ok()
+}
+
+async fn make(pool: &PgPool) -> sqlx::Result<()> {
     for _ in 1..TRIES {
-        match migrate_once(pool).await {
+        match make_once(pool).await {
             // `IF NOT EXISTS` does not see what another transaction has not committed yet, and
             // fails at a unique index of the catalogue, or finds the table there after all.
-            Err(error) if is_creation_at_once(&error) => {}
+            Err(error) if is(&error, &["23505", "42P07", "42710"]) => {}
             done => return done,
         }
     }
-    migrate_once(pool).await
+    make_once(pool).await
 }
 
-async fn migrate_once(pool: &PgPool) -> sqlx::Result<()> {
+async fn make_once(pool: &PgPool) -> sqlx::Result<()> {
     let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     // Before the lock: the common case changes nothing.
     if missing(MIGRATIONS, version(&mut tx).await?).is_empty() {
@@ -64,7 +80,7 @@ async fn version(connection: &mut PgConnection) -> sqlx::Result<i64> {
         .try_get(0)
 }
 
-fn is_creation_at_once(error: &sqlx::Error) -> bool {
+fn is(error: &sqlx::Error, codes: &[&str]) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("23505" | "42P07" | "42710"))
+    code.is_some_and(|code| codes.contains(&&*code))
 }
