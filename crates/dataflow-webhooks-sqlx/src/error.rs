@@ -75,7 +75,9 @@ impl SqlStoreError {
         let what = match kind {
             Kind::InvalidUrl => "the database's URL is not valid",
             Kind::Unreachable => "the database cannot be reached",
-            Kind::TimedOut => "no connection to the database in time",
+            Kind::TimedOut => {
+                "no connection to the database in time: it does not take any, or all are in use"
+            }
             Kind::AccessDenied => "the database denies access",
             Kind::NotMigrated => {
                 "the table dataflow_webhooks_dedup is missing or has another form: run migrate()"

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use dataflow_webhooks::DedupStore as _;
 use dataflow_webhooks_sqlx::PostgresStore;
+use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use webhook_fleet_tests::calls::{key, terms};
-use webhook_fleet_tests::postgres::Postgres;
+use webhook_fleet_tests::calls::{key, new_claim, terms};
+use webhook_fleet_tests::postgres::{Postgres, url};
 use webhook_fleet_tests::proxy::{Mode, Proxy};
 use webhook_tests::eventually;
 
@@ -52,5 +53,43 @@ async fn connections_that_went_silent_in_the_middle_of_a_call_are_replaced() {
     while let Err(error) = store.claim(&key("evt_0"), terms()).await {
         assert!(Instant::now() < patience, "{error:?}");
         sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Under load a connection goes from call to call, past the pool: it must not stay there, for the
+/// handlers' transactions want it too.
+#[tokio::test]
+async fn after_a_burst_the_pool_has_all_its_connections_again() {
+    let server = Postgres::start(&[]);
+    let store = server.store().await;
+    let mut claims = JoinSet::new();
+    for number in 0..200 {
+        let store = store.clone();
+        claims.spawn(async move { new_claim(&store, &format!("evt_{number}")).await });
+    }
+    claims.join_all().await;
+    let pool = store.pool();
+    eventually("all are idle", || pool.num_idle() == pool.size() as usize).await;
+    assert_eq!(pool.size(), pool.options().get_max_connections());
+}
+
+#[tokio::test]
+async fn calls_that_give_up_while_they_wait_keep_no_place() {
+    let server = Postgres::start(&[]);
+    let url = url(&server.store().await);
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let store = PostgresStore::new(pool, "one").unwrap();
+    for round in 0..3 {
+        // Whoever has the place waits for the connection, all others for the place.
+        let handler = store.pool().begin().await.unwrap();
+        let calls = (0..50).map(|number| {
+            let (store, id) = (store.clone(), key(&format!("evt_{round}_{number}")));
+            async move { timeout(Duration::from_millis(50), store.claim(&id, terms())).await }
+        });
+        for given_up in calls.collect::<JoinSet<_>>().join_all().await {
+            given_up.unwrap_err();
+        }
+        handler.rollback().await.unwrap();
+        new_claim(&store, &format!("evt_{round}")).await;
     }
 }

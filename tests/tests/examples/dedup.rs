@@ -16,6 +16,7 @@ each_receiver! {
     what_is_no_store_is_one_line_without_it_and_exit_code_2,
     a_file_that_cannot_be_made_is_one_line_and_exit_code_1,
     while_its_server_is_away_a_receiver_runs_and_answers_503,
+    an_option_that_no_database_knows_is_named_without_its_value,
 }
 
 /// The answer to one delivery of this event, and whether it was processed.
@@ -116,4 +117,15 @@ async fn while_its_server_is_away_a_receiver_runs_and_answers_503(receiver: Rece
         let variables = [("DEDUP_URL", url.as_str())];
         assert_eq!(deliver(receiver, &variables, "evt_1").await, (503, false), "{url}");
     }
+}
+
+async fn an_option_that_no_database_knows_is_named_without_its_value(receiver: Receiver) {
+    let url = "postgres://app@127.0.0.1:1/app?sslmode=disable&sslpassword=whsec_password";
+    let mut program = Example::start(receiver.with_secret().env("DEDUP_URL", url));
+    program.address().await;
+    program.signal(Signal::TERM);
+    assert!(program.ended().await.success(), "{}", program.log());
+    let log = program.log();
+    assert!(log.contains("sslpassword") && !log.contains("sslmode"), "{log}");
+    assert!(!log.contains("whsec"), "{log}");
 }

@@ -46,11 +46,11 @@ async fn make(pool: &PgPool) -> sqlx::Result<()> {
 
 async fn make_once(pool: &PgPool) -> sqlx::Result<()> {
     let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *tx).await?;
     // Before the lock: the common case changes nothing.
     if missing(MIGRATIONS, version(&mut tx).await?).is_empty() {
         return tx.rollback().await;
     }
-    sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *tx).await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
     sqlx::query(VERSIONS).execute(&mut *tx).await?;
     for migration in missing(MIGRATIONS, version(&mut tx).await?) {

@@ -4,13 +4,14 @@ mod connections;
 mod migrate;
 mod records;
 mod server;
+mod url;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dataflow_webhooks::dedup::{Claim, Scope, Terms};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool, PgTransaction};
 
 use self::records::PgRecords;
@@ -95,7 +96,7 @@ impl PostgresStore {
     /// Outside of a tokio runtime with its I/O and time drivers on.
     pub fn connect_lazy(url: &str, scope: &str) -> Result<Self, SqlStoreError> {
         let scope = Scope::new(scope)?;
-        let options: PgConnectOptions = url.parse().map_err(from_sqlx)?;
+        let options = url::options(url)?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
