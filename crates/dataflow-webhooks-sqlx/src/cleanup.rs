@@ -1,12 +1,13 @@
 //! Owns the task that deletes expired records now and then.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use crate::error::SqlStoreError;
+use crate::store::Records;
 
 /// How many records the task deletes in one transaction.
 const BATCH: NonZeroU32 = NonZeroU32::new(1_000).expect("it is not 0");
@@ -19,19 +20,11 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Cleanup(AbortHandle);
 
 impl Cleanup {
-    /// Deletes with `delete` at once, and again after each interval.
-    pub(crate) fn spawn<S, F>(
-        interval: Duration,
-        store: S,
-        delete: impl Fn(S, NonZeroU32) -> F + Send + 'static,
-    ) -> Self
-    where
-        S: Clone + Send + 'static,
-        F: Future<Output = Result<u64, SqlStoreError>> + Send,
-    {
+    /// Deletes at once, and again after each interval.
+    pub(crate) fn spawn(interval: Duration, records: Arc<impl Records>) -> Self {
         let task = async move {
             loop {
-                match delete(store.clone(), BATCH).await {
+                match records.delete_expired(BATCH).await {
                     Ok(0) => {}
                     Ok(deleted) => tracing::debug!(deleted, "expired dedup records were deleted"),
                     Err(error) => tracing::warn!(

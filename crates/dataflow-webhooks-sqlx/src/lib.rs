@@ -20,6 +20,8 @@ mod postgres;
 mod record;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod store;
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use crate::cleanup::Cleanup;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use dataflow_webhooks::dedup::{ClaimOutcome, Held};
 
+use crate::error::{SqlStoreError, SqlStoreErrorKind};
+
 const RELEASED: i64 = 0;
 const CLAIMED: i64 = 1;
 const DONE: i64 = 2;
@@ -65,6 +67,14 @@ impl Found {
 /// An epoch as the databases have it; they give out none that is higher.
 pub(crate) fn stored_epoch(epoch: u64) -> Option<i64> {
     i64::try_from(epoch).ok()
+}
+
+/// An epoch as a database has given it out.
+pub(crate) fn given_epoch(stored: i64) -> Result<u64, SqlStoreError> {
+    u64::try_from(stored).map_err(|_| {
+        let what = format!("a record has the epoch {stored}, which this store never writes");
+        SqlStoreError::new(SqlStoreErrorKind::Other, what)
+    })
 }
 
 pub(crate) fn milliseconds(time: Duration) -> i64 {

@@ -1,26 +1,23 @@
-//! Owns the store in PostgreSQL: how it is made, and what it answers.
+//! Owns the store in PostgreSQL: how it is made.
 
-mod calls;
 mod connections;
 mod migrate;
+mod records;
+mod server;
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataflow_webhooks::dedup::{
-    Claim, ClaimOutcome, DedupKey, DedupStore, Held, Scope, StoreFuture, Terms,
-};
+use dataflow_webhooks::dedup::{Claim, Scope, Terms};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool, PgTransaction};
-use tokio::time::sleep;
 
-use self::calls::{Calls, Step, database_kind};
+use self::records::PgRecords;
+use self::server::{Server, from_sqlx};
 use crate::cleanup::Cleanup;
-use crate::error::{CommitError, SqlStoreError, SqlStoreErrorKind};
-use crate::patience::in_time;
-use crate::record::{Ask, milliseconds, stored_epoch};
+use crate::error::{CommitError, SqlStoreError};
+use crate::store::{self, Records as _, dedup_store};
 
 /// How many connections a pool has that [`PostgresStore::connect`] makes.
 const CONNECTIONS: u32 = 10;
@@ -28,18 +25,6 @@ const CONNECTIONS: u32 = 10;
 const ACQUIRE: Duration = Duration::from_millis(1_400);
 /// A connection that was idle for longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
-
-/// The pauses before a record that somebody has locked is looked at again: a quarter of a second.
-const PAUSES: [Duration; 8] = [
-    Duration::from_millis(1),
-    Duration::from_millis(2),
-    Duration::from_millis(4),
-    Duration::from_millis(8),
-    Duration::from_millis(16),
-    Duration::from_millis(32),
-    Duration::from_millis(64),
-    Duration::from_millis(128),
-];
 
 /// A dedup store in PostgreSQL, for all processes of an endpoint.
 ///
@@ -60,7 +45,7 @@ const PAUSES: [Duration; 8] = [
 /// ```
 #[derive(Clone)]
 pub struct PostgresStore {
-    calls: Arc<Calls>,
+    records: Arc<PgRecords>,
 }
 
 impl PostgresStore {
@@ -78,7 +63,7 @@ impl PostgresStore {
     /// # Errors
     /// When the scope is wrong.
     pub fn new(pool: PgPool, scope: &str) -> Result<Self, SqlStoreError> {
-        Ok(Self { calls: Arc::new(Calls::new(pool, Scope::new(scope)?)) })
+        Ok(Self { records: Arc::new(PgRecords::new(Server::new(pool), Scope::new(scope)?)) })
     }
 
     /// Connects to `postgres://[user[:password]@]host[:port]/database[?sslmode=…]`, with a pool of
@@ -95,7 +80,7 @@ impl PostgresStore {
     /// Outside of a tokio runtime with its I/O and time drivers on.
     pub async fn connect(url: &str, scope: &str) -> Result<Self, SqlStoreError> {
         let store = Self::connect_lazy(url, scope)?;
-        store.calls.connect().await?;
+        store.records.server().connect().await?;
         Ok(store)
     }
 
@@ -110,8 +95,7 @@ impl PostgresStore {
     /// Outside of a tokio runtime with its I/O and time drivers on.
     pub fn connect_lazy(url: &str, scope: &str) -> Result<Self, SqlStoreError> {
         let scope = Scope::new(scope)?;
-        let options: PgConnectOptions =
-            url.parse().map_err(|error| SqlStoreError::from_sqlx(error, database_kind))?;
+        let options: PgConnectOptions = url.parse().map_err(from_sqlx)?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
@@ -127,13 +111,13 @@ impl PostgresStore {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { calls: Arc::new(Calls::new(pool, scope)) })
+        Ok(Self { records: Arc::new(PgRecords::new(Server::new(pool), scope)) })
     }
 
     /// The pool, for a handler's own transactions.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        self.calls.pool()
+        self.records.server().pool()
     }
 
     /// Makes the table, or brings it to this version of the crate. Done before, it changes nothing
@@ -145,9 +129,7 @@ impl PostgresStore {
     /// # Errors
     /// When the database cannot be reached, or the user may not create tables.
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
-        migrate::migrate(self.calls.pool())
-            .await
-            .map_err(|error| SqlStoreError::from_sqlx(error, database_kind))
+        migrate::migrate(self.pool()).await.map_err(from_sqlx)
     }
 
     /// Marks the event as done inside a transaction of your own, so that your writes and the
@@ -190,11 +172,7 @@ impl PostgresStore {
         claim: &Claim,
         terms: Terms,
     ) -> Result<(), CommitError> {
-        let Some(epoch) = stored_epoch(claim.epoch()) else {
-            return Err(CommitError::lease_lost());
-        };
-        let is_done = self.calls.commit_in(tx, claim.key(), epoch, milliseconds(terms.retention()));
-        if is_done.await? { Ok(()) } else { Err(CommitError::lease_lost()) }
+        store::commit_in(&*self.records, &mut **tx, claim, terms).await
     }
 
     /// Deletes all expired records of this scope, at most `batch` of them in one transaction;
@@ -207,7 +185,7 @@ impl PostgresStore {
     /// When the database cannot be reached, or a batch takes longer than 30 s. What was deleted
     /// until then is gone.
     pub async fn delete_expired(&self, batch: NonZeroU32) -> Result<u64, SqlStoreError> {
-        self.calls.delete_expired(batch).await
+        self.records.delete_expired(batch).await
     }
 
     /// Starts a task that deletes expired records at once and again after each interval, 1 s or
@@ -217,98 +195,8 @@ impl PostgresStore {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn spawn_cleanup(&self, interval: Duration) -> Cleanup {
-        Cleanup::spawn(interval, self.clone(), |store, batch| async move {
-            store.delete_expired(batch).await
-        })
-    }
-
-    async fn claim(&self, key: &DedupKey, terms: Terms) -> Result<ClaimOutcome, SqlStoreError> {
-        let numbers = [milliseconds(terms.lease()), milliseconds(terms.retention())];
-        let new = |epoch| ClaimOutcome::New(Claim::new(key.clone(), epoch));
-        let mut pauses = PAUSES.into_iter();
-        loop {
-            if let Some(epoch) = self.calls.make(key, numbers).await? {
-                return Ok(new(epoch));
-            }
-            let step = self.calls.take(key, numbers).await?;
-            if let Some(epoch) = step.changed {
-                return Ok(new(epoch));
-            }
-            match step.found {
-                // It was deleted between the two statements.
-                None => {}
-                Some(found) => {
-                    if let Some(outcome) = found.refuses() {
-                        return Ok(outcome);
-                    }
-                }
-            }
-            // It can be claimed, and somebody has locked it: another claim, which is quick, or the
-            // handler whose lease has lapsed, in the transaction that completes the event. To wait
-            // for that one could take longer than the sender waits.
-            match pauses.next() {
-                Some(pause) => sleep(pause).await,
-                None => return Ok(ClaimOutcome::InFlight),
-            }
-        }
-    }
-
-    async fn ask(&self, ask: Ask, claim: &Claim, terms: Terms) -> Result<Held, SqlStoreError> {
-        let Some(epoch) = stored_epoch(claim.epoch()) else { return Ok(Held::No) };
-        let (lease, retention) = (milliseconds(terms.lease()), milliseconds(terms.retention()));
-        let mut pauses = PAUSES.into_iter();
-        loop {
-            let numbers = [epoch, ask.state(), lease, retention];
-            let Step { changed, found } = self.calls.change(claim.key(), numbers).await?;
-            if changed.is_some() {
-                return Ok(Held::Yes);
-            }
-            let Some(found) = found else { return Ok(Held::No) };
-            if let Some(held) = found.answers(ask) {
-                return Ok(held);
-            }
-            if let Some(pause) = pauses.next() {
-                sleep(pause).await;
-                continue;
-            }
-            // While the lease runs, only the holder has reason to lock the record, in the
-            // transaction that completes the event. Nobody else can claim it meanwhile.
-            return match ask {
-                Ask::Renew if found.leased => Ok(Held::Yes),
-                _ => Err(SqlStoreError::new(
-                    SqlStoreErrorKind::Locked,
-                    "the event's record is locked by a transaction that has not ended",
-                )),
-            };
-        }
+        Cleanup::spawn(interval, self.records.clone())
     }
 }
 
-impl fmt::Debug for PostgresStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the pool: its options have the password.
-        f.debug_struct("PostgresStore").field("scope", &self.calls.scope()).finish_non_exhaustive()
-    }
-}
-
-impl DedupStore for PostgresStore {
-    fn claim<'a>(&'a self, key: &'a DedupKey, terms: Terms) -> StoreFuture<'a, ClaimOutcome> {
-        Box::pin(async move { Ok(in_time(self.claim(key, terms)).await?) })
-    }
-
-    fn renew<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(in_time(self.ask(Ask::Renew, claim, terms)).await?) })
-    }
-
-    fn commit<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(in_time(self.ask(Ask::Commit, claim, terms)).await?) })
-    }
-
-    fn release<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(in_time(self.ask(Ask::Release, claim, terms)).await?) })
-    }
-
-    fn forget<'a>(&'a self, key: &'a DedupKey) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(in_time(self.calls.forget(key)).await?) })
-    }
-}
+dedup_store!(PostgresStore);

@@ -1,25 +1,23 @@
-//! Owns the store in SQLite: how it is made, and what it answers.
+//! Owns the store in SQLite: how it is made.
 
-mod calls;
+mod file;
 mod migrate;
+mod records;
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataflow_webhooks::dedup::{
-    Claim, ClaimOutcome, DedupKey, DedupStore, Held, Scope, StoreFuture, Terms,
-};
+use dataflow_webhooks::dedup::{Claim, Scope, Terms};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, SqliteTransaction};
 
-use self::calls::{Calls, Clock, while_locked};
+use self::file::{File, from_sqlx, while_locked};
+use self::records::{Clock, SqliteRecords};
 use crate::cleanup::Cleanup;
 use crate::error::{CommitError, SqlStoreError, SqlStoreErrorKind};
-use crate::patience::in_time;
-use crate::record::{Ask, milliseconds, stored_epoch};
+use crate::store::{self, Records as _, dedup_store};
 
 /// How many connections a pool has that [`SqliteStore::open`] makes.
 const CONNECTIONS: u32 = 4;
@@ -55,7 +53,7 @@ const ACQUIRE: Duration = Duration::from_millis(1_500);
 /// ```
 #[derive(Clone)]
 pub struct SqliteStore {
-    calls: Arc<Calls>,
+    records: Arc<SqliteRecords>,
 }
 
 impl SqliteStore {
@@ -67,7 +65,7 @@ impl SqliteStore {
     /// # Errors
     /// When the scope is wrong.
     pub fn new(pool: SqlitePool, scope: &str) -> Result<Self, SqlStoreError> {
-        Ok(Self { calls: Arc::new(Calls::new(pool, Scope::new(scope)?, Clock::System)) })
+        Ok(Self { records: Arc::new(SqliteRecords::new(File::new(pool), Scope::new(scope)?)) })
     }
 
     /// Opens the file, which is made when there is none, with a pool of at most 4 connections. Its
@@ -95,10 +93,10 @@ impl SqliteStore {
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
             .connect_lazy_with(Self::options(path));
-        let calls = Calls::new(pool, scope, Clock::System);
+        let file = File::new(pool);
         // To turn the write-ahead log on takes the file alone, and does not wait for it.
-        while_locked(|| calls.connect()).await?;
-        Ok(Self { calls: Arc::new(calls) })
+        while_locked(|| file.connect()).await?;
+        Ok(Self { records: Arc::new(SqliteRecords::new(file, scope)) })
     }
 
     /// What a connection must be like for this store: the write-ahead log (readers and the writer
@@ -118,14 +116,14 @@ impl SqliteStore {
     /// change. Unless told, that is the system's clock.
     #[must_use]
     pub fn with_clock(self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self { calls: Arc::new(self.calls.on_clock(Clock::Given(Box::new(clock)))) }
+        Self { records: Arc::new(self.records.on_clock(Clock::Given(Box::new(clock)))) }
     }
 
     /// The pool, for a handler's own transactions. Begin them with `begin_with("BEGIN IMMEDIATE")`:
     /// one that reads first and then writes fails at once when another has written in between.
     #[must_use]
     pub fn pool(&self) -> &SqlitePool {
-        self.calls.pool()
+        self.records.file().pool()
     }
 
     /// Makes the table, or brings it to this version of the crate. Done before, it changes nothing.
@@ -137,8 +135,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file cannot be written, or is locked for 10 s.
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
-        while_locked(|| async { migrate::migrate(self.pool()).await.map_err(calls::from_sqlx) })
-            .await
+        while_locked(|| async { migrate::migrate(self.pool()).await.map_err(from_sqlx) }).await
     }
 
     /// Marks the event as done inside a transaction of your own, so that your writes and the
@@ -183,18 +180,7 @@ impl SqliteStore {
         claim: &Claim,
         terms: Terms,
     ) -> Result<(), CommitError> {
-        let Some(epoch) = stored_epoch(claim.epoch()) else {
-            return Err(CommitError::lease_lost());
-        };
-        let numbers = [epoch, Ask::Commit.state(), 0, milliseconds(terms.retention())];
-        if self.calls.change_in(tx, claim.key(), numbers).await? {
-            return Ok(());
-        }
-        let found = self.calls.look_in(tx, claim.key(), Some(epoch)).await?;
-        match found.and_then(|found| found.answers(Ask::Commit)) {
-            Some(Held::Yes) => Ok(()),
-            Some(Held::No) | None => Err(CommitError::lease_lost()),
-        }
+        store::commit_in(&*self.records, &mut **tx, claim, terms).await
     }
 
     /// Deletes all expired records of this scope, at most `batch` of them in one transaction;
@@ -204,7 +190,7 @@ impl SqliteStore {
     /// When the file cannot be written, or is locked for longer than a busy time-out. What was
     /// deleted until then is gone.
     pub async fn delete_expired(&self, batch: NonZeroU32) -> Result<u64, SqlStoreError> {
-        self.calls.delete_expired(batch).await
+        self.records.delete_expired(batch).await
     }
 
     /// Starts a task that deletes expired records at once and again after each interval, 1 s or
@@ -213,64 +199,8 @@ impl SqliteStore {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn spawn_cleanup(&self, interval: Duration) -> Cleanup {
-        Cleanup::spawn(interval, self.clone(), |store, batch| async move {
-            store.delete_expired(batch).await
-        })
-    }
-
-    async fn claim(&self, key: &DedupKey, terms: Terms) -> Result<ClaimOutcome, SqlStoreError> {
-        let numbers = [milliseconds(terms.lease()), milliseconds(terms.retention())];
-        loop {
-            // Reading first: a duplicate needs not wait for whoever writes.
-            if let Some(found) = self.calls.look(key, None).await?
-                && let Some(outcome) = found.refuses()
-            {
-                return Ok(outcome);
-            }
-            // `None` when another claim was faster: then that one is seen now.
-            if let Some(epoch) = self.calls.claim(key, numbers).await? {
-                return Ok(ClaimOutcome::New(Claim::new(key.clone(), epoch)));
-            }
-        }
-    }
-
-    async fn ask(&self, ask: Ask, claim: &Claim, terms: Terms) -> Result<Held, SqlStoreError> {
-        let Some(epoch) = stored_epoch(claim.epoch()) else { return Ok(Held::No) };
-        let (lease, retention) = (milliseconds(terms.lease()), milliseconds(terms.retention()));
-        let numbers = [epoch, ask.state(), lease, retention];
-        if self.calls.change(claim.key(), numbers).await? {
-            return Ok(Held::Yes);
-        }
-        // What could not be changed with this epoch never can be again, so this cannot be too late.
-        let found = self.calls.look(claim.key(), Some(epoch)).await?;
-        Ok(found.and_then(|found| found.answers(ask)).unwrap_or(Held::No))
+        Cleanup::spawn(interval, self.records.clone())
     }
 }
 
-impl fmt::Debug for SqliteStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("scope", &self.calls.scope()).finish_non_exhaustive()
-    }
-}
-
-impl DedupStore for SqliteStore {
-    fn claim<'a>(&'a self, key: &'a DedupKey, terms: Terms) -> StoreFuture<'a, ClaimOutcome> {
-        Box::pin(async move { Ok(in_time(self.claim(key, terms)).await?) })
-    }
-
-    fn renew<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(in_time(self.ask(Ask::Renew, claim, terms)).await?) })
-    }
-
-    fn commit<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(in_time(self.ask(Ask::Commit, claim, terms)).await?) })
-    }
-
-    fn release<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
-        Box::pin(async move { Ok(in_time(self.ask(Ask::Release, claim, terms)).await?) })
-    }
-
-    fn forget<'a>(&'a self, key: &'a DedupKey) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(in_time(self.calls.forget(key)).await?) })
-    }
-}
+dedup_store!(SqliteStore);
