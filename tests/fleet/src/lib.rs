@@ -8,6 +8,7 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod kept;
+pub mod letters;
 pub mod platform;
 pub mod postgres;
 pub mod proxy;

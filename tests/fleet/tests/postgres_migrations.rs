@@ -2,9 +2,11 @@
 
 use std::sync::LazyLock;
 
-use dataflow_webhooks_sqlx::SqlStoreErrorKind as Kind;
+use dataflow_webhooks::dead_letters::DeadLetterSink as _;
+use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind};
 use sqlx::{PgPool, Row as _};
-use webhook_fleet_tests::calls::{claimed, done, new_claim};
+use webhook_fleet_tests::calls::{claimed, done, failure, new_claim};
+use webhook_fleet_tests::letters::{ids, letter};
 use webhook_fleet_tests::postgres::{Postgres, store as store_of, url};
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
@@ -44,7 +46,7 @@ async fn many_processes_may_migrate_at_once() {
     for _ in 0..5 {
         let store = SERVER.store_without_table().await;
         at_once(&url(&store), false).await;
-        assert_eq!(versions(store.pool()).await, 1);
+        assert_eq!(versions(store.pool()).await, 2);
         new_claim(&store, "evt_1").await;
     }
 }
@@ -65,7 +67,7 @@ async fn migrating_again_keeps_the_records() {
     done(&store, "evt_1").await;
     store.migrate().await.unwrap();
     assert_eq!(claimed(&store, "evt_1").await, dataflow_webhooks::dedup::ClaimOutcome::Done);
-    assert_eq!(versions(store.pool()).await, 1);
+    assert_eq!(versions(store.pool()).await, 2);
 }
 
 #[tokio::test]
@@ -104,4 +106,20 @@ async fn a_database_of_a_later_version_is_left_alone() {
     sql(store.pool(), "INSERT INTO dataflow_webhooks_migrations VALUES (1000, 0)").await;
     store.migrate().await.unwrap();
     done(&store, "evt_1").await;
+}
+
+/// As while a fleet is updated: the older build goes on beside the newer one.
+#[tokio::test]
+async fn a_database_of_version_1_gets_the_letters_and_keeps_its_records() {
+    let store = SERVER.store_without_table().await;
+    sql(store.pool(), TABLE).await;
+    sql(store.pool(), "CREATE TABLE dataflow_webhooks_migrations (version bigint NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)").await;
+    sql(store.pool(), "INSERT INTO dataflow_webhooks_migrations VALUES (1, 0)").await;
+    done(&store, "evt_1").await;
+    failure::<SqlStoreError>(store.dead_letters().store(&letter("evt_1", 1)).await);
+    store.migrate().await.unwrap();
+    assert_eq!(versions(store.pool()).await, 2);
+    assert_eq!(claimed(&store, "evt_1").await, dataflow_webhooks::dedup::ClaimOutcome::Done);
+    store.dead_letters().store(&letter("evt_1", 1)).await.unwrap();
+    assert_eq!(ids(&store.dead_letters()).await, ["evt_1"]);
 }

@@ -4,8 +4,10 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use crate::migration::{Migration, missing};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_dedup.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_dedup.sql") },
+    Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_dead_letters.sql") },
+];
 
 /// Whoever migrates holds this lock of the database: a number that stands for this crate.
 const LOCK: i64 = 0x6466_7768_6b73_716c;
