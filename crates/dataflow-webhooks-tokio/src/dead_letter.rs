@@ -27,8 +27,7 @@ pub(crate) fn keep_if_due<'a>(
     end: HandlerEnd,
     status: Option<u16>,
 ) -> Option<Pin<Box<impl Future<Output = bool> + use<'a>>>> {
-    let lease = admission.lease.as_ref();
-    let (letter, sink) = lease.and_then(|_| endpoint.dead_letter_due(delivery, end, status))?;
+    let (letter, sink) = endpoint.dead_letter_due(delivery, end, status)?;
     Some(Box::pin(keep(endpoint, delivery, admission, letter, sink)))
 }
 
