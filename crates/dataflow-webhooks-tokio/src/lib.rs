@@ -9,7 +9,9 @@
 //!    [`Delivery`](dataflow_webhooks::Delivery), or a [`Refusal`] to be
 //!    answered.
 //! 2. [`handle`]: the event is claimed, a duplicate of a delivery in flight
-//!    waits its turn, the handler runs, its claim is settled.
+//!    waits its turn, the handler runs, its claim is settled. Where the last run
+//!    allowed has failed, the delivery goes to the sink for
+//!    [dead letters](dataflow_webhooks::dead_letters) before that.
 //! 3. [`Detach`] drives that in place, and hands what is not finished to the
 //!    runtime when the time is up or the request is dropped.
 //!
@@ -73,6 +75,7 @@
 //! ```
 
 mod admit;
+mod dead_letter;
 mod detach;
 mod receive;
 mod run;

@@ -52,7 +52,8 @@ pub trait DeadLetterSink: Send + Sync {
 /// A sink whose letters can be looked at, run again and removed.
 pub trait DeadLetters: DeadLetterSink {
     /// The oldest letters first, by [`failed_at`](DeadLetter::failed_at) and then by
-    /// id; at most `limit` of them, from the one that follows `after` on.
+    /// id, compared byte by byte; at most `limit` of them, from the first that follows
+    /// `after` in this order, whether that one is still there or not.
     ///
     /// ```
     /// # use dataflow_webhooks::{BoxError, dead_letters::DeadLetters};
