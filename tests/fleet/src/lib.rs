@@ -8,7 +8,6 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod kept;
-pub mod letters;
 pub mod platform;
 pub mod postgres;
 pub mod proxy;

@@ -2,11 +2,9 @@
 
 use std::sync::LazyLock;
 
-use dataflow_webhooks::dead_letters::DeadLetterSink as _;
-use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind};
+use dataflow_webhooks_sqlx::SqlStoreErrorKind as Kind;
 use sqlx::{PgPool, Row as _};
-use webhook_fleet_tests::calls::{claimed, done, failure, new_claim};
-use webhook_fleet_tests::letters::{ids, letter};
+use webhook_fleet_tests::calls::{claimed, done, new_claim};
 use webhook_fleet_tests::postgres::{Postgres, store as store_of, url};
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
@@ -106,20 +104,4 @@ async fn a_database_of_a_later_version_is_left_alone() {
     sql(store.pool(), "INSERT INTO dataflow_webhooks_migrations VALUES (1000, 0)").await;
     store.migrate().await.unwrap();
     done(&store, "evt_1").await;
-}
-
-/// As while a fleet is updated: the older build goes on beside the newer one.
-#[tokio::test]
-async fn a_database_of_version_1_gets_the_letters_and_keeps_its_records() {
-    let store = SERVER.store_without_table().await;
-    sql(store.pool(), TABLE).await;
-    sql(store.pool(), "CREATE TABLE dataflow_webhooks_migrations (version bigint NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)").await;
-    sql(store.pool(), "INSERT INTO dataflow_webhooks_migrations VALUES (1, 0)").await;
-    done(&store, "evt_1").await;
-    failure::<SqlStoreError>(store.dead_letters().store(&letter("evt_1", 1)).await);
-    store.migrate().await.unwrap();
-    assert_eq!(versions(store.pool()).await, 2);
-    assert_eq!(claimed(&store, "evt_1").await, dataflow_webhooks::dedup::ClaimOutcome::Done);
-    store.dead_letters().store(&letter("evt_1", 1)).await.unwrap();
-    assert_eq!(ids(&store.dead_letters()).await, ["evt_1"]);
 }
