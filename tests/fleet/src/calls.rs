@@ -1,4 +1,4 @@
-//! What the tests of the stores in SQL say again and again.
+//! What the tests of the stores say again and again.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -6,7 +6,10 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use dataflow_webhooks::dedup::{BoxError, Claim, ClaimOutcome, DedupKey, DedupStore, Held, Terms};
+use dataflow_webhooks_redis::{RedisStoreError, RedisStoreErrorKind};
 use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 /// Lease 30 s, retention 24 h.
 #[must_use]
@@ -28,7 +31,7 @@ pub fn short_retention() -> Terms {
 
 /// Waits until a lease or a retention of 50 ms has surely lapsed.
 pub async fn lapse() {
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    sleep(Duration::from_millis(120)).await;
 }
 
 /// The key of the event with this id.
@@ -77,28 +80,57 @@ pub async fn done(store: &impl DedupStore, id: &str) {
     assert_eq!(store.commit(&claim, terms()).await.unwrap(), Held::Yes);
 }
 
-/// The store's own error of a call that must fail.
+/// The error of a call of a store in SQL that must fail.
 ///
 /// # Panics
 ///
 /// When it does not.
-pub fn failure<E: Error + 'static>(answer: Result<impl Debug, BoxError>) -> E {
+pub fn sql_error(answer: Result<impl Debug, BoxError>) -> SqlStoreError {
+    own_error(answer)
+}
+
+/// The error of a call of a store in Redis that must fail.
+///
+/// # Panics
+///
+/// When it does not.
+pub fn redis_error(answer: Result<impl Debug, BoxError>) -> RedisStoreError {
+    own_error(answer)
+}
+
+fn own_error<E: Error + 'static>(answer: Result<impl Debug, BoxError>) -> E {
     *answer.unwrap_err().downcast().expect("the store's errors are its own")
 }
 
-/// Has `clients` stores, each made by `store`, claim `each` of `ids` events at once, in an order of
-/// each one's own, and commit what is new.
+/// Calls until one succeeds, for at most a minute; for servers that need time to come to
+/// themselves, and machines under load.
+///
+/// # Panics
+///
+/// When none does.
+pub async fn at_last<T, E: Debug>(mut call: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(error) if Instant::now() > end => panic!("it never did: {error:?}"),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Has `clients`, each with the next one of these stores, claim `each` of `ids` events at once, in
+/// an order of each one's own, and commit what is new.
 ///
 /// # Panics
 ///
 /// When an event has no winner, or two.
-pub async fn each_event_has_one_winner<S: DedupStore + 'static>(
+pub async fn each_event_has_one_winner<S: DedupStore + Clone + 'static>(
     (clients, each, ids): (usize, usize, usize),
-    store: impl Fn() -> S,
+    stores: &[S],
 ) {
-    let mut tasks = tokio::task::JoinSet::new();
-    for client in 0..clients {
-        let store = store();
+    let mut tasks = JoinSet::new();
+    for (client, store) in stores.iter().cycle().take(clients).cloned().enumerate() {
         tasks.spawn(async move {
             let mut won = Vec::new();
             for step in 0..each {
@@ -136,6 +168,7 @@ async fn commit(store: &impl DedupStore, claim: &Claim) {
 
 /// As happens on a loaded machine.
 fn is_too_late(error: &BoxError) -> bool {
-    let error = error.downcast_ref::<SqlStoreError>();
-    error.is_some_and(|error| error.kind() == SqlStoreErrorKind::TimedOut)
+    let sql = error.downcast_ref().map(SqlStoreError::kind);
+    let redis = error.downcast_ref().map(RedisStoreError::kind);
+    sql == Some(SqlStoreErrorKind::TimedOut) || redis == Some(RedisStoreErrorKind::TimedOut)
 }

@@ -13,6 +13,5 @@ pub mod postgres;
 pub mod proxy;
 pub mod recording;
 pub mod redis;
-pub mod redis_calls;
 pub mod report;
 pub mod trial;

@@ -4,11 +4,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, io};
 
-use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreError};
+use dataflow_webhooks_sqlx::PostgresStore;
 
+use crate::calls::at_last;
 use crate::kept::{Folder, Kept, free_port, within};
 
 /// How long a server may take to do what it was told, on a loaded machine.
@@ -222,17 +223,6 @@ pub fn url(store: &PostgresStore) -> String {
     let options = store.pool().connect_options();
     let database = options.get_database().expect("a database");
     format!("postgres://postgres@127.0.0.1:{}/{database}", options.get_port())
-}
-
-async fn at_last<T>(mut call: impl AsyncFnMut() -> Result<T, SqlStoreError>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match call().await {
-            Err(error) if Instant::now() > end => panic!("it never did: {error:?}"),
-            Err(_) => {}
-            Ok(done) => return done,
-        }
-    }
 }
 
 /// It refuses to run as root.

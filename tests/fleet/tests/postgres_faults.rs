@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
-use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreError, SqlStoreErrorKind as Kind};
+use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreErrorKind as Kind};
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
-use webhook_fleet_tests::calls::{claimed, done, failure, key, new_claim, terms};
+use webhook_fleet_tests::calls::{claimed, done, key, new_claim, sql_error, terms};
 use webhook_fleet_tests::kept::free_port;
 use webhook_fleet_tests::postgres::{Postgres, url};
 
@@ -25,7 +25,7 @@ async fn a_server_that_is_down_is_an_error_within_two_seconds() {
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", free_port());
     let store = PostgresStore::connect_lazy(&url, "orders").unwrap();
     let began = Instant::now();
-    let error: SqlStoreError = failure(store.claim(&key("evt_1"), terms()).await);
+    let error = sql_error(store.claim(&key("evt_1"), terms()).await);
     assert!(matches!(error.kind(), Kind::TimedOut | Kind::Unreachable), "{error:?}");
     // Generous for a loaded machine; the store's own bound is 1.5 s.
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
@@ -38,7 +38,7 @@ async fn a_store_that_was_made_while_the_server_was_down_works_when_it_is_up() {
     done(&store, "evt_1").await;
     server.kill();
     let late = PostgresStore::connect_lazy(&url(&store), "orders").unwrap();
-    failure::<SqlStoreError>(late.claim(&key("evt_1"), terms()).await);
+    sql_error(late.claim(&key("evt_1"), terms()).await);
     server.restart();
     assert_eq!(claimed(&late, "evt_1").await, ClaimOutcome::Done);
 }
@@ -125,7 +125,7 @@ async fn a_server_without_room_for_a_connection_is_said_to_be_unreachable() {
         all.push(connection);
     }
     let store = PostgresStore::connect_lazy(&server.url(), "orders").unwrap();
-    let error: SqlStoreError = failure(store.claim(&key("evt_1"), terms()).await);
+    let error = sql_error(store.claim(&key("evt_1"), terms()).await);
     assert!(matches!(error.kind(), Kind::TimedOut | Kind::Unreachable), "{error:?}");
     drop(all);
     pool.close().await;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
+use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::{Cluster, Redis};
-use webhook_fleet_tests::redis_calls::{at_last, done, failure, key, new_claim, terms};
 
 /// For the tests that do not stop a node.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(Redis::start));
@@ -77,7 +77,7 @@ async fn a_node_addressed_as_one_server_is_an_error_that_says_so() {
     let mut kinds = Vec::new();
     for number in 0..20 {
         if let Err(error) = store.claim(&key(&format!("evt_{number}")), terms()).await {
-            let error = failure::<()>(Err(error));
+            let error = redis_error(Err::<(), _>(error));
             assert!(error.to_string().contains("redis+cluster://"), "{error}");
             kinds.push(error.kind());
         }
@@ -177,7 +177,7 @@ async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
     let lazy = RedisStore::connect_lazy(&url(&cluster), "all-killed").unwrap();
     for store in [&store, &lazy] {
         let begin = Instant::now();
-        failure(store.claim(&key("evt_1"), terms()).await);
+        redis_error(store.claim(&key("evt_1"), terms()).await);
         assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
     }
     cluster.nodes.iter_mut().for_each(Redis::restart);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held, Terms};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
+use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::kept::free_port;
 use webhook_fleet_tests::redis::{Redis, replica_of};
-use webhook_fleet_tests::redis_calls::{at_last, done, failure, key, new_claim, terms};
 
 /// What a sender must be answered within, when the store is down.
 const IN_TIME: Duration = Duration::from_millis(2_500);
@@ -24,7 +24,7 @@ async fn a_killed_server_is_an_error_in_time_and_the_first_call_after_its_return
     server.kill();
     let begin = Instant::now();
     for _ in 0..3 {
-        let error = failure(store.claim(&key("evt_1"), terms()).await);
+        let error = redis_error(store.claim(&key("evt_1"), terms()).await);
         assert_eq!(error.kind(), Kind::Unreachable, "{error:?}");
     }
     assert!(begin.elapsed() < 3 * IN_TIME);
@@ -64,7 +64,7 @@ async fn a_lazy_store_starts_without_a_server_and_works_once_it_is_there() {
     let error = RedisStore::connect(&server.url(), "lazy").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
     let store = RedisStore::connect_lazy(&server.url(), "lazy").unwrap();
-    assert_eq!(failure(store.claim(&key("evt_1"), terms()).await).kind(), Kind::Unreachable);
+    assert_eq!(redis_error(store.claim(&key("evt_1"), terms()).await).kind(), Kind::Unreachable);
     server.restart();
     done(&store, "evt_1").await;
 }
@@ -78,7 +78,7 @@ async fn a_manager_of_ones_own_works_again_with_the_first_call() {
     done(&store, "evt_1").await;
     server.kill();
     let begin = Instant::now();
-    failure(store.claim(&key("evt_2"), terms()).await);
+    redis_error(store.claim(&key("evt_2"), terms()).await);
     assert!(begin.elapsed() < IN_TIME);
     server.restart();
     let _ = at_last(async || store.claim(&key("evt_2"), terms()).await).await;
@@ -98,7 +98,7 @@ async fn a_server_that_does_not_answer_is_an_error_in_time() {
     let (begin, error) = loop {
         let begin = Instant::now();
         if let Err(error) = store.claim(&key("evt_1"), terms()).await {
-            break (begin, failure::<()>(Err(error)));
+            break (begin, redis_error(Err::<(), _>(error)));
         }
     };
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
@@ -114,7 +114,7 @@ async fn a_server_that_is_gone_without_a_word_is_left_behind() {
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let store = RedisStore::connect_lazy(&url, "gone").unwrap();
     let begin = Instant::now();
-    let error = failure(store.claim(&key("evt_1"), terms()).await);
+    let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
     assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
 }
@@ -131,7 +131,7 @@ async fn many_calls_at_once_share_one_attempt_to_connect() {
         calls.spawn(async move { store.claim(&key(&format!("evt_{number}")), terms()).await });
     }
     for answer in calls.join_all().await {
-        assert_eq!(failure(answer).kind(), Kind::TimedOut);
+        assert_eq!(redis_error(answer).kind(), Kind::TimedOut);
     }
     listener.set_nonblocking(true).unwrap();
     let attempts = listener.incoming().map_while(Result::ok).count();
@@ -164,8 +164,8 @@ async fn a_full_server_refuses_and_works_again_when_there_is_room() {
     done(&store, "evt_done").await;
     let claim = new_claim(&store, "evt_held").await;
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert_eq!(failure(store.claim(&key("evt_1"), terms()).await).kind(), Kind::Full);
-    assert_eq!(failure(store.commit(&claim, terms()).await).kind(), Kind::Full);
+    assert_eq!(redis_error(store.claim(&key("evt_1"), terms()).await).kind(), Kind::Full);
+    assert_eq!(redis_error(store.commit(&claim, terms()).await).kind(), Kind::Full);
     // What needs no room is answered.
     assert_eq!(store.claim(&key("evt_done"), terms()).await.unwrap(), ClaimOutcome::Done);
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -230,14 +230,14 @@ async fn a_commit_waits_for_replicas_and_says_when_too_few_have_it() {
     // Connected, and silent: it has not got what is written from now on.
     replica.pause();
     let claim = new_claim(&store, "evt_2").await;
-    let error = failure(store.commit(&claim, terms()).await);
+    let error = redis_error(store.commit(&claim, terms()).await);
     assert_eq!(error.kind(), Kind::NotReplicated, "{error:?}");
     // The primary has it, and a repetition is no success as long as no replica has: neither on the
     // same connection nor on another one, which has written nothing before.
     assert_eq!(store.claim(&key("evt_2"), terms()).await.unwrap(), ClaimOutcome::Done);
-    assert_eq!(failure(store.commit(&claim, terms()).await).kind(), Kind::NotReplicated);
+    assert_eq!(redis_error(store.commit(&claim, terms()).await).kind(), Kind::NotReplicated);
     primary.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-    assert_eq!(failure(store.commit(&claim, terms()).await).kind(), Kind::NotReplicated);
+    assert_eq!(redis_error(store.commit(&claim, terms()).await).kind(), Kind::NotReplicated);
     replica.resume();
     let held = at_last(async || store.commit(&claim, terms()).await).await;
     assert_eq!(held, Held::Yes);
@@ -261,7 +261,7 @@ async fn claims_do_not_stand_behind_a_commit_that_waits() {
     new_claim(&store, "evt_2").await;
     let clients = primary.cli(&["INFO", "clients"]);
     assert!(clients.contains("blocked_clients:1"), "{clients}");
-    assert_eq!(failure(commit.await.unwrap()).kind(), Kind::NotReplicated);
+    assert_eq!(redis_error(commit.await.unwrap()).kind(), Kind::NotReplicated);
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_replica_takes_no_claims() {
     let primary = Redis::start(&[]);
     let replica = replica_of(&primary);
     let store = RedisStore::connect(&replica.url(), "replica").await.unwrap();
-    assert_eq!(failure(store.claim(&key("evt_1"), terms()).await).kind(), Kind::NotReady);
+    assert_eq!(redis_error(store.claim(&key("evt_1"), terms()).await).kind(), Kind::NotReady);
     assert_eq!(replica.cli(&["REPLICAOF", "NO", "ONE"]), "OK");
     done(&store, "evt_1").await;
 }
@@ -298,7 +298,7 @@ async fn nothing_shows_the_url() {
         );
         let store = RedisStore::connect_lazy(&url, "silent").unwrap();
         assert_silent_text(&format!("{store:?}"));
-        assert_silent(&failure(store.claim(&key("evt_1"), terms()).await));
+        assert_silent(&redis_error(store.claim(&key("evt_1"), terms()).await));
         let builder = RedisStore::builder("silent");
         assert_silent_text(&format!("{builder:?}"));
     }

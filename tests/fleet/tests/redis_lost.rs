@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
+use webhook_fleet_tests::calls::{key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::Redis;
-use webhook_fleet_tests::redis_calls::{failure, key, new_claim, terms};
 
 static SERVER: LazyLock<Redis> = LazyLock::new(|| Redis::start(&[]));
 
@@ -137,7 +137,7 @@ async fn a_connection_that_fell_silent_is_left_behind() {
     let store = store(&between, "silence").await;
     between.next(Fate::Silence);
     let begin = Instant::now();
-    let error = failure(store.claim(&key("evt_1"), terms()).await);
+    let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
     assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
     new_claim(&store, "evt_2").await;

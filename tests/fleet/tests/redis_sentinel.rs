@@ -3,8 +3,8 @@
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
 use std::time::{Duration, Instant};
+use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::Sentinels;
-use webhook_fleet_tests::redis_calls::{at_last, done, failure, key, new_claim, terms};
 
 #[tokio::test]
 async fn a_failover_is_followed_and_what_was_replicated_is_still_there() {
@@ -21,7 +21,7 @@ async fn a_failover_is_followed_and_what_was_replicated_is_still_there() {
 
     servers.primary.kill();
     let begin = Instant::now();
-    let error = failure(store.claim(&key("evt_1"), terms()).await);
+    let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
     assert!(matches!(error.kind(), Kind::Unreachable | Kind::TimedOut), "{error:?}");
 

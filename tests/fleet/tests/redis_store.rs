@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupStore as _, Held, Terms};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreBuilder, RedisStoreErrorKind as Kind};
+use webhook_fleet_tests::calls::{
+    done, each_event_has_one_winner, key, new_claim, redis_error, terms,
+};
 use webhook_fleet_tests::redis::Redis;
-use webhook_fleet_tests::redis_calls::{done, failure, key, new_claim, terms};
 
 /// For all that does not disturb it.
 static SERVER: LazyLock<Redis> = LazyLock::new(|| Redis::start(&["--appendonly", "no"]));
@@ -100,23 +102,12 @@ fn a_url_that_is_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eight_clients_on_sixty_events_make_sixty_winners() {
-    let mut clients = tokio::task::JoinSet::new();
+async fn of_many_clients_at_once_each_event_has_one_winner() {
+    let mut stores = Vec::new();
     for _ in 0..8 {
-        let store = store("winners").await;
-        clients.spawn(async move {
-            let mut won = 0;
-            for number in 0..60 {
-                match store.claim(&key(&format!("evt_{number}")), terms()).await.unwrap() {
-                    ClaimOutcome::New(_) => won += 1,
-                    ClaimOutcome::InFlight => {}
-                    ClaimOutcome::Done => panic!("nobody has committed"),
-                }
-            }
-            won
-        });
+        stores.push(store("winners").await);
     }
-    assert_eq!(clients.join_all().await.iter().sum::<i32>(), 60);
+    each_event_has_one_winner((8, 120, 60), &stores).await;
 }
 
 #[tokio::test]
@@ -182,9 +173,9 @@ async fn a_value_that_is_no_record_is_an_error_and_stays() {
     SERVER.cli(&["SET", "dfwh:strange:id:evt_1", "hello"]);
     SERVER.cli(&["RPUSH", "dfwh:strange:id:evt_2", "hello"]);
     for id in ["evt_1", "evt_2"] {
-        let error = failure(store.claim(&key(id), terms()).await);
+        let error = redis_error(store.claim(&key(id), terms()).await);
         assert_eq!(error.kind(), Kind::NotARecord, "{error:?}");
-        let error = failure(store.commit(&Claim::new(key(id), 1), terms()).await);
+        let error = redis_error(store.commit(&Claim::new(key(id), 1), terms()).await);
         assert_eq!(error.kind(), Kind::NotARecord, "{error:?}");
     }
     assert_eq!(SERVER.cli(&["GET", "dfwh:strange:id:evt_1"]), "hello");

@@ -2,8 +2,8 @@
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
+use webhook_fleet_tests::calls::{done, key, terms};
 use webhook_fleet_tests::redis::{Cluster, Redis};
-use webhook_fleet_tests::redis_calls::{done, key, terms};
 
 /// A certificate for this name that signs itself, and its key.
 fn certificate(name: &str) -> (String, String) {

@@ -1,9 +1,8 @@
-//! The store in SQLite, beyond the contract: many clients, several processes, locked files, expired
-//! records.
+//! The store in SQLite, beyond what both stores in SQL promise: several processes, locked files, odd
+//! paths.
 
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
@@ -12,10 +11,9 @@ use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind, SqliteSto
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool, SqliteTransaction};
 use webhook_fleet_tests::calls::{
-    claimed, done, each_event_has_one_winner, failure, key, new_claim, new_claim_for,
-    short_retention, terms,
+    claimed, done, key, new_claim, new_claim_for, short_retention, sql_error, terms,
 };
-use webhook_fleet_tests::kept::{Folder, Kept, within};
+use webhook_fleet_tests::kept::{Folder, Kept};
 
 /// A folder with a file with the table, and a store in it.
 async fn store() -> (Folder, SqliteStore) {
@@ -37,35 +35,6 @@ const RECORDS: &str = "SELECT count(*) FROM dataflow_webhooks_dedup";
 
 fn batch(of: u32) -> NonZeroU32 {
     NonZeroU32::new(of).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_clients_at_once_each_event_has_one_winner() {
-    let (folder, store) = store().await;
-    each_event_has_one_winner((32, 100, 200), || store.clone()).await;
-
-    // Other pools on the same file, as other processes have them.
-    let mut stores = Vec::new();
-    for _ in 0..4 {
-        stores.push(open(&folder, "billing").await);
-    }
-    let next = AtomicUsize::new(0);
-    let in_turn = || stores[next.fetch_add(1, Ordering::Relaxed) % 4].clone();
-    each_event_has_one_winner((8, 100, 200), in_turn).await;
-}
-
-#[tokio::test]
-async fn two_scopes_never_see_each_other() {
-    let (folder, orders) = store().await;
-    let billing = open(&folder, "billing").await;
-    done(&orders, "evt_1").await;
-    let claim = new_claim(&billing, "evt_1").await;
-    assert_eq!(claim.epoch(), 1);
-    orders.forget(&key("evt_1")).await.unwrap();
-    assert_eq!(claimed(&billing, "evt_1").await, ClaimOutcome::InFlight);
-    assert_eq!(orders.commit(&claim, terms()).await.unwrap(), Held::No);
-    assert_eq!(billing.commit(&claim, terms()).await.unwrap(), Held::Yes);
-    assert_eq!(new_claim(&orders, "evt_1").await.epoch(), 2);
 }
 
 #[tokio::test]
@@ -183,15 +152,6 @@ async fn a_table_made_by_hand_serves() {
 }
 
 #[tokio::test]
-async fn without_the_table_the_error_says_what_to_run() {
-    let folder = Folder::new("fleet-sqlite");
-    let error: SqlStoreError =
-        failure(open(&folder, "orders").await.claim(&key("evt_1"), terms()).await);
-    assert_eq!(error.kind(), Kind::NotMigrated);
-    assert!(error.to_string().contains("migrate()"), "{error}");
-}
-
-#[tokio::test]
 async fn while_another_writes_duplicates_are_answered_and_new_events_are_an_error() {
     let (folder, store) = store().await;
     done(&store, "evt_done").await;
@@ -202,9 +162,9 @@ async fn while_another_writes_duplicates_are_answered_and_new_events_are_an_erro
     assert_eq!(claimed(&store, "evt_done").await, ClaimOutcome::Done);
     assert_eq!(claimed(&store, "evt_claimed").await, ClaimOutcome::InFlight);
     for error in [
-        failure::<SqlStoreError>(store.claim(&key("evt_new"), terms()).await),
-        failure(store.renew(&claim, terms()).await),
-        failure(store.commit(&claim, terms()).await),
+        sql_error(store.claim(&key("evt_new"), terms()).await),
+        sql_error(store.renew(&claim, terms()).await),
+        sql_error(store.commit(&claim, terms()).await),
     ] {
         // The second on a loaded machine.
         assert!(matches!(error.kind(), Kind::Locked | Kind::TimedOut), "{error:?}");
@@ -226,7 +186,7 @@ async fn the_patience_of_a_pool_of_ones_own_does_not_matter() {
     let store = SqliteStore::new(pool.clone(), "orders").unwrap();
     store.migrate().await.unwrap();
     let tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let error: SqlStoreError = failure(store.claim(&key("evt_1"), terms()).await);
+    let error = sql_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut);
     tx.rollback().await.unwrap();
     done(&store, "evt_2").await;
@@ -240,7 +200,7 @@ async fn a_file_that_cannot_be_written_is_said_to_be_so() {
     let pool = SqlitePoolOptions::new().connect_with(options.read_only(true)).await.unwrap();
     let readonly = SqliteStore::new(pool, "orders").unwrap();
     assert_eq!(claimed(&readonly, "evt_1").await, ClaimOutcome::Done);
-    let error: SqlStoreError = failure(readonly.claim(&key("evt_2"), terms()).await);
+    let error = sql_error(readonly.claim(&key("evt_2"), terms()).await);
     assert_eq!(error.kind(), Kind::ReadOnly);
 }
 
@@ -296,57 +256,26 @@ async fn a_path_with_odd_characters_is_a_file_of_that_name() {
 }
 
 #[tokio::test]
-async fn expired_records_are_deleted_in_batches_and_live_ones_never() {
-    let (folder, store) = store().await;
-    let clock = ManualClock::new();
-    let on_clock = |store: SqliteStore| {
-        let clock = clock.clone();
-        store.with_clock(move || clock.now())
-    };
-    let store = on_clock(store);
-    let billing = on_clock(open(&folder, "billing").await);
-    for number in 0..25 {
-        new_claim_for(&store, &format!("evt_old_{number}"), short_retention()).await;
-        new_claim_for(&billing, &format!("evt_old_{number}"), short_retention()).await;
-    }
-    new_claim(&store, "evt_claimed").await;
-    done(&store, "evt_done").await;
-    let claim = new_claim(&store, "evt_released").await;
-    assert_eq!(store.release(&claim, terms()).await.unwrap(), Held::Yes);
-    clock.advance(Duration::from_millis(49));
-    assert_eq!(store.delete_expired(batch(10)).await.unwrap(), 0);
-    clock.advance(Duration::from_millis(1));
-
-    assert_eq!(store.delete_expired(batch(10)).await.unwrap(), 25);
-    assert_eq!(store.delete_expired(batch(10)).await.unwrap(), 0);
-    assert_eq!(number(store.pool(), RECORDS).await, 3 + 25);
-    assert_eq!(claimed(&store, "evt_claimed").await, ClaimOutcome::InFlight);
-    assert_eq!(claimed(&store, "evt_done").await, ClaimOutcome::Done);
-    assert_eq!(new_claim(&store, "evt_released").await.epoch(), 2);
-    assert_eq!(billing.delete_expired(batch(5)).await.unwrap(), 25);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_cleanup_deletes_until_it_is_dropped() {
+async fn a_record_goes_when_its_retention_is_over_and_not_before() {
     let (_folder, store) = store().await;
     let clock = ManualClock::new();
     let read = clock.clone();
     let store = store.with_clock(move || read.now());
     new_claim_for(&store, "evt_1", short_retention()).await;
-    clock.advance(Duration::from_secs(1));
-    let cleanup = store.spawn_cleanup(Duration::ZERO);
-    let runtime = tokio::runtime::Handle::current();
-    let gone = {
-        let pool = store.pool().clone();
-        tokio::task::spawn_blocking(move || {
-            within(Duration::from_secs(20), || runtime.block_on(number(&pool, RECORDS)) == 0)
-        })
-    };
-    assert!(gone.await.unwrap(), "the expired record is still there");
-    drop(cleanup);
-    new_claim_for(&store, "evt_2", short_retention()).await;
-    clock.advance(Duration::from_secs(1));
-    // Longer than the shortest interval.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(number(store.pool(), RECORDS).await, 1);
+    clock.advance(Duration::from_millis(49));
+    assert_eq!(store.delete_expired(batch(10)).await.unwrap(), 0);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(store.delete_expired(batch(10)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_has_read_before_another_wrote_is_not_taken_for_a_lost_lease() {
+    let (_folder, store) = store().await;
+    let claim = new_claim(&store, "evt_1").await;
+    let mut tx = store.pool().begin().await.unwrap();
+    sqlx::query(RECORDS).fetch_one(&mut *tx).await.unwrap();
+    new_claim(&store, "evt_2").await;
+    let error = store.commit_in(&mut tx, &claim, terms()).await.unwrap_err();
+    assert!(!error.is_lease_lost());
+    assert!(std::error::Error::source(&error).is_some());
 }
