@@ -7,7 +7,7 @@ use dataflow_webhooks_sqlx::{
     PostgresDeadLetters, PostgresStore, SqlStoreError, SqlStoreErrorKind as Kind,
 };
 use sqlx::{PgPool, Row as _};
-use webhook_fleet_tests::calls::failure;
+use webhook_fleet_tests::calls::sql_error;
 use webhook_fleet_tests::postgres::{Postgres, url};
 
 use crate::letters::{ids, letter, text};
@@ -54,7 +54,7 @@ async fn a_table_that_is_locked_is_an_error_in_time() {
     let mut tx = store.pool().begin().await.unwrap();
     sqlx::query("LOCK TABLE dataflow_webhooks_dead_letters").execute(&mut *tx).await.unwrap();
     let began = Instant::now();
-    let error: SqlStoreError = failure(store.dead_letters().store(&letter("evt_1", 1)).await);
+    let error = sql_error(store.dead_letters().store(&letter("evt_1", 1)).await);
     assert_eq!(error.kind(), Kind::TimedOut);
     // Generous for a loaded machine; the sink's own bound is 1.5 s.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -65,7 +65,7 @@ async fn a_table_that_is_locked_is_an_error_in_time() {
 async fn nothing_shows_the_password() {
     let url = "postgres://someone:pass_w0rd@127.0.0.1:1/none";
     let sink = PostgresStore::connect_lazy(url, "orders").unwrap().dead_letters();
-    let error: SqlStoreError = failure(sink.store(&letter("evt_1", 1)).await);
+    let error = sql_error(sink.store(&letter("evt_1", 1)).await);
     let shown = format!("{error:?} {error} {sink:?}");
     assert!(!shown.contains("pass_w0rd") && !shown.contains("someone"), "{shown}");
 }

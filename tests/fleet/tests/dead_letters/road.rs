@@ -18,8 +18,8 @@ use webhook_fleet_tests::postgres::Postgres;
 use webhook_tests::{Receiver, Request, endpoint, event};
 
 use crate::letters::ids;
-use crate::on_each_database;
 use crate::place::{OnSqlite, Place};
+use webhook_fleet_tests::on_each_database;
 
 on_each_database!(an_event_that_always_fails_is_kept_and_disturbs_no_other);
 

@@ -5,11 +5,11 @@ use std::error::Error as _;
 use dataflow_webhooks::dead_letters::{DeadLetterSink as _, DeadLetters as _, run_again};
 use dataflow_webhooks::dedup::ClaimOutcome;
 use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind};
-use webhook_fleet_tests::calls::{claimed, done, failure};
+use webhook_fleet_tests::calls::{claimed, done, sql_error};
 
 use crate::letters::{ids, letter, letter_of, text};
-use crate::on_each_database;
 use crate::place::Place;
+use webhook_fleet_tests::on_each_database;
 
 on_each_database!(
     scopes_do_not_see_each_other,
@@ -44,7 +44,7 @@ async fn a_scope_of_other_characters_is_refused(place: impl Place) {
     assert_eq!(refused.err().map(|error| error.kind()), Some(Kind::InvalidScope));
 }
 
-/// A letter with more runs, or of a later failure, takes the place of the one that is there.
+/// A letter with more runs, or of a later sql_error, takes the place of the one that is there.
 async fn an_earlier_letter_that_comes_late_changes_nothing(place: impl Place) {
     let sink = place.sink();
     for (runs, failed_at, then) in [
@@ -103,7 +103,7 @@ async fn a_row_that_holds_no_letter_is_named_and_not_quoted<P: Place>(_: P) {
     let sink = place.sink();
     sink.store(&letter("evt_1", 1)).await.unwrap();
     place.sql("UPDATE dataflow_webhooks_dead_letters SET letter = 'by-hand'").await;
-    let error: SqlStoreError = failure(sink.list(None, 10).await);
+    let error = sql_error(sink.list(None, 10).await);
     assert_eq!(error.kind(), Kind::Other);
     assert!(error.source().is_some());
     let shown = format!("{error} {error:?}");
@@ -113,10 +113,9 @@ async fn a_row_that_holds_no_letter_is_named_and_not_quoted<P: Place>(_: P) {
 async fn without_the_table_the_error_says_what_to_run<P: Place>(_: P) {
     let place = P::without_tables().await;
     let sink = place.sink();
-    for error in [
-        failure::<SqlStoreError>(sink.store(&letter("evt_1", 1)).await),
-        failure(sink.list(None, 10).await),
-    ] {
+    for error in
+        [sql_error(sink.store(&letter("evt_1", 1)).await), sql_error(sink.list(None, 10).await)]
+    {
         assert_eq!(error.kind(), Kind::NotMigrated);
         assert!(error.to_string().contains("migrate()"), "{error}");
     }

@@ -6,7 +6,7 @@ use dataflow_webhooks_sqlx::{
 };
 use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
-use webhook_fleet_tests::calls::failure;
+use webhook_fleet_tests::calls::sql_error;
 use webhook_fleet_tests::kept::Folder;
 
 use crate::letters::{ids, letter, letter_of};
@@ -49,7 +49,7 @@ async fn a_file_without_room_is_an_error_and_takes_the_letter_when_it_has_some()
     let full = SqliteDeadLetters::new(pool, "orders").unwrap();
     // Longer than what is free in the pages that are there.
     let long = letter_of("evt_2", &"x".repeat(40_000), 3, 2, "answered 500");
-    let error: SqlStoreError = failure(full.store(&long).await);
+    let error = sql_error(full.store(&long).await);
     assert_eq!(error.kind(), Kind::Full);
     assert_eq!(ids(&full).await, ["evt_1"]);
     sink.store(&long).await.unwrap();
@@ -62,7 +62,7 @@ async fn while_another_writes_it_is_an_error_in_time() {
     let sink = place.sink();
     let other = SqliteStore::open(place.file(), "orders").await.unwrap();
     let tx = other.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let error: SqlStoreError = failure(sink.store(&letter("evt_1", 1)).await);
+    let error = sql_error(sink.store(&letter("evt_1", 1)).await);
     // The second on a loaded machine.
     assert!(matches!(error.kind(), Kind::Locked | Kind::TimedOut), "{error:?}");
     assert_eq!(ids(&sink).await, [""; 0]);
