@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use dataflow_webhooks::dead_letters::{DeadLetterSink as _, DeadLetters as _, run_again};
 use dataflow_webhooks::dedup::ClaimOutcome;
-use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind};
+use dataflow_webhooks_sqlx::SqlStoreErrorKind as Kind;
 use webhook_fleet_tests::calls::{claimed, done, sql_error};
 
 use crate::letters::{ids, letter, letter_of, text};

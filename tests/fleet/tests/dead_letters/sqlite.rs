@@ -1,9 +1,7 @@
 //! The sink in SQLite alone: what is on the disk when, a full or locked file.
 
 use dataflow_webhooks::dead_letters::DeadLetterSink as _;
-use dataflow_webhooks_sqlx::{
-    SqlStoreError, SqlStoreErrorKind as Kind, SqliteDeadLetters, SqliteStore,
-};
+use dataflow_webhooks_sqlx::{SqlStoreErrorKind as Kind, SqliteDeadLetters, SqliteStore};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
 use webhook_fleet_tests::calls::sql_error;
