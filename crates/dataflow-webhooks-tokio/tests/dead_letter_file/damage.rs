@@ -57,6 +57,15 @@ fn a_torn_removal_has_not_happened() {
 }
 
 #[test]
+fn a_removal_of_an_earlier_letter_leaves_the_later_one() {
+    let folder = Folder::new();
+    let removal = "{\"removed\":{\"event_id\":\"evt_1\",\"failed_at\":\"2025-01-24T10:29:00Z\"}}\n";
+    let file = holding(&folder, &[&line("evt_1"), removal.as_bytes()].concat());
+    letters_of(&file).are(&["evt_1"]);
+    assert_eq!(file.unreadable().count(), 0);
+}
+
+#[test]
 fn unreadable_lines_are_passed_over_and_the_first_16_named() {
     let folder = Folder::new();
     let mut content = line("evt_1");

@@ -54,8 +54,12 @@ fn a_letter_is_stored_where_the_path_leads_when_the_file_was_moved_or_removed() 
     letters_of(&file).store(&letter("evt_2", "2")).are(&["evt_2"]);
     std::fs::remove_file(&path).unwrap();
     letters_of(&file).store(&letter("evt_3", "3")).are(&["evt_3"]);
+    // As logrotate does it: the next file is there already.
+    std::fs::rename(&path, folder.path("letters.2")).unwrap();
+    std::fs::write(&path, "").unwrap();
+    letters_of(&file).store(&letter("evt_4", "4")).are(&["evt_4"]);
     drop(file);
-    letters_of(&open(&path)).are(&["evt_3"]);
+    letters_of(&open(&path)).are(&["evt_4"]);
     letters_of(&open(&moved)).are(&["evt_1"]);
 }
 
