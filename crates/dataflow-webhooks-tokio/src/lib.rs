@@ -76,6 +76,7 @@
 
 mod admit;
 mod dead_letter;
+mod dead_letter_file;
 mod detach;
 mod receive;
 mod run;
@@ -83,6 +84,7 @@ mod settle;
 mod store;
 mod timer;
 
+pub use dead_letter_file::{DeadLetterFile, DeadLetterFileError, UnreadableLines};
 pub use detach::{Detach, Ended, Spanned, on_runtime};
 pub use receive::{Body, BodyError, Head, Refusal, Whole, receive};
 pub use run::handle;
