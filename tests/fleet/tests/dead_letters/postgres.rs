@@ -5,11 +5,12 @@ use std::time::Duration;
 use dataflow_webhooks::dead_letters::{DeadLetterSink as _, DeadLetters as _};
 use dataflow_webhooks_sqlx::{PostgresDeadLetters, PostgresStore, SqlStoreErrorKind as Kind};
 use sqlx::{PgPool, Row as _};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use webhook_fleet_tests::calls::sql_error;
 use webhook_fleet_tests::postgres::{Postgres, url};
 
-use crate::letters::{ids, letter, text};
+use crate::letters::{ids, letter, letter_of, text};
 use crate::place::{OnPostgres, Place as _, SERVER};
 
 /// For queries by hand, and for whoever mends a letter by SQL.
@@ -44,6 +45,30 @@ async fn ids_are_in_the_order_of_their_bytes_whatever_the_locale() {
         sink.store(&letter(id, 1)).await.unwrap();
     }
     assert_eq!(ids(&sink).await, ["B", "_", "a"]);
+}
+
+/// Under such a pool, statements that meet fail to serialize.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_isolation_of_the_pool_does_not_matter() {
+    let url = url(&OnPostgres::alone().await.store);
+    let url = format!("{url}?options[default_transaction_isolation]=serializable");
+    let sink = PostgresDeadLetters::new(PgPool::connect(&url).await.unwrap(), "orders").unwrap();
+    let mut tasks = JoinSet::new();
+    for run in 1..=8 {
+        let sink = sink.clone();
+        tasks.spawn(async move {
+            for number in 0..20 {
+                let id = format!("evt_{}", number % 3);
+                let letter = letter_of(&id, "pipeline.created", run.into(), run, "failed");
+                sink.store(&letter).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(sink.get("evt_0").await.unwrap().expect("a letter").runs(), 8);
+    let mut ids = ids(&sink).await;
+    ids.sort();
+    assert_eq!(ids, ["evt_0", "evt_1", "evt_2"]);
 }
 
 /// The caller gives it 2 s.
