@@ -53,6 +53,5 @@ pub(crate) fn give_back(body: Bytes, most: usize, request: &mut ServiceRequest) 
 
 /// A setting of the application's, found where its extractor would look.
 fn configured<T: Clone + 'static>(request: &ServiceRequest) -> Option<T> {
-    let shared = || request.app_data::<Data<T>>().map(|data| &***data);
-    request.app_data::<T>().or_else(shared).cloned()
+    request.app_data::<T>().or_else(|| Some(&***request.app_data::<Data<T>>()?)).cloned()
 }

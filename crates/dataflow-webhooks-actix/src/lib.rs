@@ -7,5 +7,6 @@ mod middleware;
 mod reply;
 
 pub use dataflow_webhooks::*;
+pub use dataflow_webhooks_tokio::{DeadLetterFile, DeadLetterFileError, UnreadableLines};
 pub use extract::{MissingMiddleware, Webhook, WebhookDelivery};
 pub use middleware::{ResponseFuture, WebhookMiddleware, WebhookService};

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use dataflow_webhooks::dead_letters::DeadLetterError;
 use dataflow_webhooks::dedup::ScopeError;
 
 /// Why a store could not be made, or could not say.
@@ -31,7 +32,7 @@ pub enum SqlStoreErrorKind {
     TimedOut,
     /// The database refuses the user, the password, or the user what the store needs.
     AccessDenied,
-    /// The table is not there: run `migrate`.
+    /// A table is not there: run `migrate`.
     NotMigrated,
     /// The record, or on SQLite the whole file, is locked by somebody else.
     Locked,
@@ -57,6 +58,13 @@ impl SqlStoreError {
         )
     }
 
+    /// A row that holds no dead letter.
+    pub(crate) fn no_letter(event_id: &str, error: DeadLetterError) -> Self {
+        let what = format!("the row of the event {event_id:?} holds no dead letter");
+        let source = Some(sqlx::Error::Decode(error.into()));
+        Self { kind: Kind::Other, what, source }
+    }
+
     /// What sqlx's error means here. `of_database` reads the code of the engine.
     pub(crate) fn from_sqlx(error: sqlx::Error, of_database: fn(&str, &str) -> Kind) -> Self {
         let kind = match &error {
@@ -80,7 +88,7 @@ impl SqlStoreError {
             }
             Kind::AccessDenied => "the database denies access",
             Kind::NotMigrated => {
-                "the table dataflow_webhooks_dedup is missing or has another form: run migrate()"
+                "a table dataflow_webhooks_… is missing or has another form: run migrate()"
             }
             Kind::Locked => "the database is locked by somebody else",
             Kind::ReadOnly => "the database takes no writes",

@@ -28,6 +28,16 @@ impl<R: Reply, E> Ended<R, E> {
     pub(crate) fn fixed(outcome: Outcome) -> Self {
         Self::new(outcome, Ok(R::fixed(outcome.answer(), outcome)))
     }
+
+    /// This, or the answer to a dead letter.
+    pub(crate) fn unless_kept(self, kept: bool) -> Self {
+        if kept { Self::fixed(Outcome::DeadLettered) } else { self }
+    }
+
+    /// The status of the answer, where there is one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.reply.as_ref().ok().map(Reply::status)
+    }
 }
 
 impl<R, E> fmt::Debug for Ended<R, E> {

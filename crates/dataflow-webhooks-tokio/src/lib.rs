@@ -9,7 +9,9 @@
 //!    [`Delivery`](dataflow_webhooks::Delivery), or a [`Refusal`] to be
 //!    answered.
 //! 2. [`handle`]: the event is claimed, a duplicate of a delivery in flight
-//!    waits its turn, the handler runs, its claim is settled.
+//!    waits its turn, the handler runs, its claim is settled. Where the last run
+//!    allowed has failed, the delivery goes to the sink for
+//!    [dead letters](dataflow_webhooks::dead_letters) before that.
 //! 3. [`Detach`] drives that in place, and hands what is not finished to the
 //!    runtime when the time is up or the request is dropped.
 //!
@@ -73,6 +75,8 @@
 //! ```
 
 mod admit;
+mod dead_letter;
+mod dead_letter_file;
 mod detach;
 mod receive;
 mod run;
@@ -80,6 +84,7 @@ mod settle;
 mod store;
 mod timer;
 
+pub use dead_letter_file::{DeadLetterFile, DeadLetterFileError, UnreadableLines};
 pub use detach::{Detach, Ended, Spanned, on_runtime};
 pub use receive::{Body, BodyError, Head, Refusal, Whole, receive};
 pub use run::handle;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::Reply;
 use crate::admit::{Admission, Asked, Lease, Turn};
 use crate::detach::Ended;
-use crate::settle::{attempt, conclude};
+use crate::settle::{conclude, settle};
 use crate::store::{StoreFailed, call_store};
 use crate::timer::{Alarm, Guarded, Panicked, guarded_from, unless};
 
@@ -90,11 +90,16 @@ where
         let (end, verdict, ended) = judge(end);
         let took = Telemetry::TAKES_TIMES.then(|| admission.since.elapsed());
         endpoint.telemetry().handler_ended(&delivery, end, took);
-        if let Some(lease) = &admission.lease {
-            let tried = attempt(&endpoint, lease, verdict, Some(deadline)).await;
-            conclude(endpoint, delivery, admission, verdict, tried);
+        let status = ended.status();
+        // One await, across which the answer is held: with two, it would have a place
+        // of its own in the work of every delivery.
+        let settling =
+            settle(&endpoint, &delivery, &mut admission, (verdict, end, status), deadline);
+        let (settled, tried) = settling.await;
+        if let Some(tried) = tried {
+            conclude(endpoint, delivery, admission, settled, tried);
         }
-        ended
+        ended.unless_kept(settled != verdict)
     }
 }
 
@@ -153,10 +158,7 @@ async fn attend<R, E>(
             Beside::Handler(end) => return ended(end),
             Beside::Other(Renewal::Renewed) => next = Instant::now() + third,
             Beside::Other(Renewal::Failed) => next = Instant::now() + RENEW_AGAIN.min(third),
-            Beside::Other(Renewal::Lost) => {
-                endpoint.telemetry().lease_lost(delivery, StoreOperation::Renew);
-                admission.lease = None;
-            }
+            Beside::Other(Renewal::Lost) => give_up(endpoint, delivery, admission),
         }
     }
 }
@@ -166,6 +168,29 @@ fn ended<R, E>(end: Result<Result<R, E>, Panicked>) -> End<R, E> {
         Ok(answer) => End::Answered(answer),
         Err(Panicked) => End::Panicked,
     }
+}
+
+/// Renews the lease once, and says whether it may still be held: a store that does
+/// not answer has not taken it away.
+pub(crate) async fn still_held(
+    endpoint: &Endpoint,
+    delivery: &Delivery,
+    admission: &mut Admission,
+) -> bool {
+    let Some(lease) = &admission.lease else { return false };
+    match renew(endpoint, lease).await {
+        Renewal::Renewed | Renewal::Failed => true,
+        Renewal::Lost => {
+            give_up(endpoint, delivery, admission);
+            false
+        }
+    }
+}
+
+/// The lease is lost: nothing of it is left to settle.
+fn give_up(endpoint: &Endpoint, delivery: &Delivery, admission: &mut Admission) {
+    endpoint.telemetry().lease_lost(delivery, StoreOperation::Renew);
+    admission.lease = None;
 }
 
 enum Renewal {

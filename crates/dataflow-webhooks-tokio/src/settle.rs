@@ -1,15 +1,16 @@
-//! The end of a claim: one try while the sender waits, then as many as it takes
-//! in the background.
+//! The end of a claim: a dead letter where one is due, one try while the sender waits,
+//! then as many as it takes in the background.
 
 use std::time::Duration;
 
-use dataflow_webhooks::adapter::{PendingCommit, Verdict};
+use dataflow_webhooks::adapter::{HandlerEnd, PendingCommit, Verdict};
 use dataflow_webhooks::dedup::Held;
 use dataflow_webhooks::{Delivery, Endpoint, StoreOperation};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::admit::{Admission, Lease};
+use crate::dead_letter::keep_if_due;
 use crate::store::{StoreFailed, call_store};
 
 /// The pause before a failed settlement is tried again: doubled each time, from
@@ -17,8 +18,26 @@ use crate::store::{StoreFailed, call_store};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Keeps what has failed for the last time, and tries to settle the claim: how, and
+/// what came of it.
+pub(crate) async fn settle(
+    endpoint: &Endpoint,
+    delivery: &Delivery,
+    admission: &mut Admission,
+    (verdict, end, status): (Verdict, HandlerEnd, Option<u16>),
+    deadline: Instant,
+) -> (Verdict, Option<Result<Held, StoreFailed>>) {
+    let is_kept = match keep_if_due(endpoint, delivery, admission, end, status) {
+        Some(keeping) => keeping.await,
+        None => false,
+    };
+    let verdict = if is_kept { Verdict::Commit } else { verdict };
+    let Some(lease) = &admission.lease else { return (verdict, None) };
+    (verdict, Some(attempt(endpoint, lease, verdict, Some(deadline)).await))
+}
+
 /// One try to settle a claim, within the time that the sender still waits.
-pub(crate) async fn attempt(
+async fn attempt(
     endpoint: &Endpoint,
     lease: &Lease,
     verdict: Verdict,

@@ -67,7 +67,7 @@ impl<T> Future for StoreCall<'_, T> {
 }
 
 /// An error with all that caused it: the outermost often says only "I/O error".
-fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -6,6 +6,7 @@ mod response;
 mod service;
 
 pub use body::WebhookBody;
+pub use dataflow_webhooks_tokio::{DeadLetterFile, DeadLetterFileError, UnreadableLines};
 pub use layer::WebhookLayer;
 pub use response::ResponseBody;
 pub use service::{ResponseFuture, WebhookService};

@@ -85,6 +85,9 @@ pub enum Outcome {
     Failed,
     /// The handler panicked. 500.
     Panicked,
+    /// The handler failed for the last time that was allowed, and the delivery is
+    /// kept as a [dead letter](crate::dead_letters). 200.
+    DeadLettered,
     /// The handler, the claim or the inner service was not done in time. 503.
     Late,
     /// The sender hung up, or an outer time-out fired, before there was an
@@ -108,6 +111,7 @@ impl Outcome {
         Self::Handled,
         Self::Failed,
         Self::Panicked,
+        Self::DeadLettered,
         Self::Late,
         Self::HungUp,
         Self::Duplicate,
@@ -117,12 +121,13 @@ impl Outcome {
     ];
 
     /// The fixed answer. Where a handler's own stands, or nobody is left to
-    /// answer, this is what would be said without it: 200 to what was handled,
-    /// and otherwise to try again.
+    /// answer, this is what would be said without it: 200 to what was handled or
+    /// is kept, and otherwise to try again.
     #[must_use]
     pub const fn answer(self) -> Answer {
         match self {
             Self::Handled | Self::Duplicate => Answer::new(200, &[], "already handled\n"),
+            Self::DeadLettered => Answer::new(200, &[], "kept for later\n"),
             Self::Panicked | Self::WrongEndpoint => {
                 Answer::new(500, &[], "the delivery was not handled\n")
             }
@@ -140,6 +145,7 @@ impl Outcome {
             Self::Handled => "handled",
             Self::Failed => "failed",
             Self::Panicked => "panicked",
+            Self::DeadLettered => "dead_lettered",
             Self::Late => "late",
             Self::HungUp => "hung_up",
             Self::Duplicate => "duplicate",

@@ -200,6 +200,10 @@ impl Delivery {
         self
     }
 
+    pub(crate) fn envelope(&self) -> &Envelope {
+        &self.verified.envelope
+    }
+
     /// The number of the endpoint that verified it, if one did.
     pub(crate) fn endpoint_id(&self) -> Option<u64> {
         self.verified.endpoint.as_ref().map(|endpoint| endpoint.endpoint_id())

@@ -5,6 +5,7 @@
 mod answer;
 mod budget;
 mod config;
+pub mod dead_letters;
 pub mod dedup;
 mod delivery;
 mod endpoint;

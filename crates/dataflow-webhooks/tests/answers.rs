@@ -34,6 +34,7 @@ macro_rules! rows {
 
 rows! {
     a_panic_is_500: Outcome::Panicked => 500, NONE;
+    a_dead_letter_is_200: Outcome::DeadLettered => 200, NONE;
     a_delivery_of_another_endpoint_is_500: Outcome::WrongEndpoint => 500, NONE;
     what_is_late_is_503_with_retry_after: Outcome::Late, Outcome::HungUp => 503, RETRY;
     a_duplicate_of_a_done_event_is_200: Outcome::Duplicate => 200, NONE;
@@ -76,6 +77,7 @@ fn bodies_say_no_more_than_the_status() {
         "the delivery was not handled\n",
         "try again later\n",
         "already handled\n",
+        "kept for later\n",
         "only POST is accepted here\n",
         "the source is not allowed\n",
         "the signature was not accepted\n",
@@ -120,9 +122,10 @@ fn success_is_acknowledged_with_200() {
 }
 
 #[test]
-fn only_an_event_that_is_done_is_answered_200() {
+fn only_an_event_that_is_done_or_kept_is_answered_200() {
     for &outcome in Outcome::ALL {
-        let is_done = matches!(outcome, Outcome::Handled | Outcome::Duplicate);
+        let is_done =
+            matches!(outcome, Outcome::Handled | Outcome::DeadLettered | Outcome::Duplicate);
         assert_eq!(outcome.answer().status() == 200, is_done, "{outcome}");
     }
     assert!(K::ALL.iter().copied().map(rejected).all(|answer| answer.status() >= 400));

@@ -10,7 +10,7 @@ mod common;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use common::{BODY, NOW, OTHER, SECRET, builder, header, verifier};
+use common::{BODY, NOW, OTHER, SECRET, builder, dead_letter, header, verifier};
 use dataflow_webhooks::adapter::HandlerEnd;
 use dataflow_webhooks::{
     Endpoint, EndpointBuilder, Outcome, Rejection, RejectionKind, StoreOperation,
@@ -41,6 +41,9 @@ fn no_secret_and_no_body_is_traced() {
         let _ = delivery.event();
         assert_eq!(endpoint.counts().mismatched, 1);
         let _span = telemetry.span(&delivery);
+        let letter = dead_letter(PRIVATE);
+        telemetry.dead_lettered(&letter);
+        telemetry.dead_letter_failed(&letter, &"the disk is full");
         for &outcome in Outcome::ALL {
             telemetry.answered(&delivery, outcome, false);
             telemetry.answered(&delivery, outcome, true);
@@ -56,9 +59,14 @@ fn no_secret_and_no_body_is_traced() {
     for part in ["1a2b3c4d", "9z8y7x6w", "hush"] {
         assert!(!log.contains(part), "{log}");
     }
-    for said in
-        ["was not answered 200", "does not fit its type", "answered 422", "no signature matches"]
-    {
+    for said in [
+        "is a dead letter now after 3 runs: answered 500",
+        "did not take it as a dead letter: the disk is full",
+        "was not answered 200",
+        "does not fit its type",
+        "answered 422",
+        "no signature matches",
+    ] {
         assert!(log.contains(said), "{said:?} is not in {log}");
     }
 }

@@ -172,3 +172,26 @@ fn is_too_late(error: &BoxError) -> bool {
     let redis = error.downcast_ref().map(RedisStoreError::kind);
     sql == Some(SqlStoreErrorKind::TimedOut) || redis == Some(RedisStoreErrorKind::TimedOut)
 }
+
+/// Makes of each `async fn rule(place: impl Place)` a test on each kind of database. The test program
+/// has a module `place` with these two, and their trait.
+#[allow(clippy::crate_in_macro_def, reason = "each test program has a place of its own")]
+#[macro_export]
+macro_rules! on_each_database {
+    ($($rule:ident),+ $(,)?) => { $(
+        mod $rule {
+            use super::$rule;
+            use crate::place::{OnPostgres, OnSqlite, Place as _};
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgresql() {
+                $rule(OnPostgres::new().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                $rule(OnSqlite::new().await).await;
+            }
+        }
+    )+ };
+}

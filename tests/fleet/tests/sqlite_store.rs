@@ -105,7 +105,7 @@ async fn many_may_open_and_migrate_at_once() {
         for migrated in tasks.join_all().await {
             let store = migrated.unwrap();
             let versions = "SELECT count(*) FROM dataflow_webhooks_migrations";
-            assert_eq!(number(store.pool(), versions).await, 1);
+            assert_eq!(number(store.pool(), versions).await, 2);
         }
     }
 }

@@ -321,6 +321,8 @@ pub(crate) fn counted(counts: &Counts) -> BTreeMap<&'static str, u64> {
         ("handlers_panicked", counts.handlers_panicked),
         ("handlers_cut_off", counts.handlers_cut_off),
         ("lease_lost", counts.lease_lost),
+        ("dead_letters", counts.dead_letters),
+        ("dead_letter_errors", counts.dead_letter_errors),
         ("processed_anyway", counts.processed_anyway),
         ("mismatched", counts.mismatched),
         ("evictions", counts.evictions),

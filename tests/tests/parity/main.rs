@@ -15,6 +15,7 @@ mod stack;
 mod table;
 
 mod answers;
+mod dead_letters;
 mod dedup;
 mod drain;
 mod hang_up;
@@ -29,6 +30,7 @@ mod wire;
 /// Every row there is.
 const ROWS: &[&[table::Named]] = &[
     answers::ROWS,
+    dead_letters::ROWS,
     dedup::ROWS,
     drain::ROWS,
     hang_up::ROWS,

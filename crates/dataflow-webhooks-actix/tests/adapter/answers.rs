@@ -1,14 +1,17 @@
 //! What the sender reads, and what middleware outside can read of it.
 
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{call_service, init_service};
 use actix_web::{App, HttpResponse, web};
+use dataflow_webhooks_actix::dead_letters::DeadLetters as _;
 use dataflow_webhooks_actix::{
-    Endpoint, Outcome, Rejection, RejectionKind, Webhook, WebhookMiddleware,
+    DeadLetterFile, Endpoint, Outcome, Rejection, RejectionKind, Webhook, WebhookMiddleware,
 };
 
 use crate::support::{
@@ -239,4 +242,22 @@ async fn a_duplicate_of_one_still_in_flight_when_the_time_is_up_is_503() {
     let again = call_service(&app, signed(&body).to_request()).await;
     assert_eq!(outcome(&again), Some(Outcome::InFlight));
     assert_eq!(header(again.headers(), "retry-after"), "60");
+}
+
+#[actix_web::test]
+async fn a_dead_letter_is_answered_with_its_outcome_in_place_of_the_handlers_answer() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("answers.jsonl");
+    let _ = std::fs::remove_file(&path);
+    let letters = Arc::new(DeadLetterFile::open(&path).unwrap());
+    let endpoint = Endpoint::builder(secret()).dead_letters(letters.clone(), 1).build().unwrap();
+    let resource = web::resource(PATH)
+        .wrap(WebhookMiddleware::new(endpoint))
+        .to(async |_: Webhook| HttpResponse::BadGateway().body("the handler's own"));
+    let app = init_service(App::new().service(resource)).await;
+    let body = sample().body();
+    let response = call_service(&app, signed(&body).to_request()).await;
+    assert_eq!(outcome(&response), Some(Outcome::DeadLettered));
+    assert_eq!(header(response.headers(), "content-type"), "text/plain; charset=utf-8");
+    assert_eq!(read(response).await, (200, "kept for later\n".into()));
+    assert_eq!(letters.list(None, 10).await.unwrap()[0].body(), &body);
 }

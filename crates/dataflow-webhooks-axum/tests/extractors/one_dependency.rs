@@ -119,4 +119,8 @@ fn the_types_of_signatures_and_stores_have_names_here() {
     named::<dedup::ClaimOutcome>();
     named::<dataflow_webhooks_axum::ResponseBody<()>>();
     named::<dataflow_webhooks_axum::MissingLayer>();
+    named::<dataflow_webhooks_axum::DeadLetterFile>();
+    named::<dataflow_webhooks_axum::DeadLetterFileError>();
+    named::<dataflow_webhooks_axum::UnreadableLines>();
+    named::<dataflow_webhooks_axum::dead_letters::DeadLetter>();
 }

@@ -4,8 +4,10 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use crate::migration::{Migration, missing};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_dedup.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_dedup.sql") },
+    Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_dead_letters.sql") },
+];
 
 /// Whoever migrates holds this lock of the database: a number that stands for this crate.
 const LOCK: i64 = 0x6466_7768_6b73_716c;
@@ -13,23 +15,25 @@ const LOCK: i64 = 0x6466_7768_6b73_716c;
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS dataflow_webhooks_migrations \
     (version bigint NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
 
-/// Succeeds where the table has the columns of the last migration.
-const SERVES: &str = "SELECT scope, event_id, epoch, lease_until, expires_at, state \
+/// Succeeds where the dedup store's table has the columns of the last migration.
+pub(super) const DEDUP: &str = "SELECT scope, event_id, epoch, lease_until, expires_at, state \
     FROM dataflow_webhooks_dedup LIMIT 0";
+/// The same for the table of dead letters.
+pub(super) const DEAD_LETTERS: &str = "SELECT failed_at, runs, scope, event_id, event_type, reason, \
+    letter FROM dataflow_webhooks_dead_letters LIMIT 0";
 
 /// How often it is tried when somebody creates the same tables by hand at the same moment.
 const TRIES: u32 = 5;
 
-pub(super) async fn migrate(pool: &PgPool) -> sqlx::Result<()> {
+/// Makes what is missing. Whoever may not make tables can have had theirs made, perhaps by hand:
+/// `serves` asks for it.
+pub(super) async fn migrate(pool: &PgPool, serves: &'static str) -> sqlx::Result<()> {
     match make(pool).await {
-        // Whoever may not make tables has had them made, perhaps by hand.
-        Err(error) if is(&error, &["42501"]) && serves(pool).await => Ok(()),
+        Err(error) if is(&error, &["42501"]) => {
+            sqlx::query(serves).fetch_optional(pool).await.map(drop).map_err(|_| error)
+        }
         done => done,
     }
-}
-
-async fn serves(pool: &PgPool) -> bool {
-    sqlx::query(SERVES).fetch_optional(pool).await.is_ok()
 }
 
 async fn make(pool: &PgPool) -> sqlx::Result<()> {

@@ -1,6 +1,7 @@
 //! Owns the store in PostgreSQL: how it is made.
 
 mod connections;
+mod dead_letters;
 mod migrate;
 mod records;
 mod server;
@@ -14,6 +15,7 @@ use dataflow_webhooks::dedup::{Claim, Scope, Terms};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool, PgTransaction};
 
+pub use self::dead_letters::PostgresDeadLetters;
 use self::records::PgRecords;
 use self::server::{Server, from_sqlx};
 use crate::cleanup::Cleanup;
@@ -121,16 +123,25 @@ impl PostgresStore {
         self.records.server().pool()
     }
 
-    /// Makes the table, or brings it to this version of the crate. Done before, it changes nothing
+    /// Makes the tables, or brings them to this version of the crate. Done before, it changes nothing
     /// and needs no rights. Any number of processes may do it at once.
     ///
-    /// The table is made in the first schema of the connections' `search_path`. You may create it
+    /// The tables are made in the first schema of the connections' `search_path`. You may create them
     /// by yourself instead: [the crate's documentation](crate) has the SQL.
     ///
     /// # Errors
     /// When the database cannot be reached, or the user may not create tables.
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
-        migrate::migrate(self.pool()).await.map_err(from_sqlx)
+        migrate::migrate(self.pool(), migrate::DEDUP).await.map_err(from_sqlx)
+    }
+
+    /// The sink of dead letters beside this store, with its scope and on its pool: for
+    /// [`EndpointBuilder::dead_letters`](dataflow_webhooks::EndpointBuilder::dead_letters), and for
+    /// whoever looks at the letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> PostgresDeadLetters {
+        let (server, scope) = self.records.reached_by();
+        PostgresDeadLetters::on(server, scope)
     }
 
     /// Marks the event as done inside a transaction of your own, so that your writes and the

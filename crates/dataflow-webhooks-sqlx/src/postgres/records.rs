@@ -1,6 +1,7 @@
 //! Owns the statements on the records.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dataflow_webhooks::dedup::{DedupKey, Scope};
@@ -18,17 +19,22 @@ use crate::store::{Records, Step};
 const BATCH: Duration = Duration::from_secs(30);
 
 pub(super) struct PgRecords {
-    server: Server,
+    server: Arc<Server>,
     scope: Scope,
 }
 
 impl PgRecords {
     pub(super) fn new(server: Server, scope: Scope) -> Self {
-        Self { server, scope }
+        Self { server: Arc::new(server), scope }
     }
 
     pub(super) fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// What the other table of this scope is reached by.
+    pub(super) fn reached_by(&self) -> (Arc<Server>, Scope) {
+        (self.server.clone(), self.scope.clone())
     }
 
     fn on<'q>(&'q self, sql: &'static str, key: &'q DedupKey) -> Query<'q, Postgres, PgArguments> {

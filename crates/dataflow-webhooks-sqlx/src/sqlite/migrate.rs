@@ -4,8 +4,10 @@ use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use crate::migration::{Migration, missing};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_dedup.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_dedup.sql") },
+    Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_dead_letters.sql") },
+];
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS dataflow_webhooks_migrations \
     (version INTEGER NOT NULL PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";

@@ -1,5 +1,6 @@
 //! Owns the store in SQLite: how it is made.
 
+mod dead_letters;
 mod file;
 mod migrate;
 mod records;
@@ -13,6 +14,7 @@ use dataflow_webhooks::dedup::{Claim, Scope, Terms};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, SqliteTransaction};
 
+pub use self::dead_letters::SqliteDeadLetters;
 use self::file::{File, from_sqlx, while_locked};
 use self::records::{Clock, SqliteRecords};
 use crate::cleanup::Cleanup;
@@ -126,16 +128,25 @@ impl SqliteStore {
         self.records.file().pool()
     }
 
-    /// Makes the table, or brings it to this version of the crate. Done before, it changes nothing.
+    /// Makes the tables, or brings them to this version of the crate. Done before, it changes nothing.
     /// Any number of processes may do it at once.
     ///
-    /// You may create the table by yourself instead: [the crate's documentation](crate) has the
+    /// You may create the tables by yourself instead: [the crate's documentation](crate) has the
     /// SQL.
     ///
     /// # Errors
     /// When the file cannot be written, or is locked for 10 s.
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
         while_locked(|| async { migrate::migrate(self.pool()).await.map_err(from_sqlx) }).await
+    }
+
+    /// The sink of dead letters beside this store, with its scope and on its pool: for
+    /// [`EndpointBuilder::dead_letters`](dataflow_webhooks::EndpointBuilder::dead_letters), and for
+    /// whoever looks at the letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> SqliteDeadLetters {
+        let (file, scope) = self.records.reached_by();
+        SqliteDeadLetters::on(file, scope)
     }
 
     /// Marks the event as done inside a transaction of your own, so that your writes and the

@@ -49,6 +49,11 @@ impl SqliteRecords {
         &self.file
     }
 
+    /// What the other table of this scope is reached by.
+    pub(super) fn reached_by(&self) -> (Arc<File>, Scope) {
+        (self.file.clone(), self.scope.clone())
+    }
+
     fn on<'q>(
         &'q self,
         sql: &'static str,

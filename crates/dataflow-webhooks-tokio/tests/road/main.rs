@@ -7,6 +7,7 @@ mod support;
 mod admission;
 mod bodies;
 mod busy;
+mod dead_letters;
 mod draining;
 mod duplicates;
 mod hung_up;

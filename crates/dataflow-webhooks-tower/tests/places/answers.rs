@@ -1,12 +1,15 @@
 //! What goes out: the handler's answer with its status settled, or a fixed one.
 
 use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use dataflow_webhooks::dead_letters::DeadLetters as _;
 use dataflow_webhooks::{Endpoint, Outcome, RejectionKind};
-use dataflow_webhooks_tower::{ResponseBody, WebhookBody, WebhookLayer};
+use dataflow_webhooks_tower::{DeadLetterFile, ResponseBody, WebhookBody, WebhookLayer};
 use http::header::{CONNECTION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::{Body as _, Frame};
@@ -271,4 +274,25 @@ async fn a_handler_that_says_503_is_not_taken_for_ours() {
     let response = service.oneshot(signed(&event())).await.unwrap();
     assert!(!response.headers().contains_key("retry-after"));
     assert_eq!(text(response).await, "done");
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_answered_with_its_outcome_in_place_of_the_handlers_answer() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("answers.jsonl");
+    let _ = std::fs::remove_file(&path);
+    let letters = Arc::new(DeadLetterFile::open(&path).unwrap());
+    let endpoint = endpoint_with(|builder| builder.dead_letters(letters.clone(), 1));
+    let runs = Runs::default();
+    let service = ServiceBuilder::new()
+        .layer(WebhookLayer::new(endpoint))
+        .service(Handler::new(&runs).says(500));
+    let body = event();
+    let response = service.oneshot(signed(&body)).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), outcome(&response)),
+        (200, Some(Outcome::DeadLettered))
+    );
+    assert_eq!(response.headers()[CONTENT_TYPE], "text/plain; charset=utf-8");
+    assert_eq!(text(response).await, "kept for later\n");
+    assert_eq!(letters.list(None, 10).await.unwrap()[0].body(), &body);
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::dead_letters::Office;
 use super::{Endpoint, Limits, Shared, gate::Gate};
 use crate::budget::UnverifiedBudget;
+use crate::dead_letters::DeadLetterSink;
 use crate::dedup::{DedupStore, MemoryStore, Terms};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::source::SourceAllowList;
@@ -44,6 +46,7 @@ pub struct EndpointBuilder {
     retention: Duration,
     budget: UnverifiedBudget,
     source: Option<SourceAllowList>,
+    dead_letters: Option<Office>,
     clock: Clock,
 }
 
@@ -75,6 +78,7 @@ impl EndpointBuilder {
             retention,
             budget: UnverifiedBudget::default(),
             source: None,
+            dead_letters: None,
             clock: Clock::default(),
         }
     }
@@ -180,6 +184,26 @@ impl EndpointBuilder {
         self
     }
 
+    /// What becomes of a delivery whose handler has failed in this many runs: it is
+    /// stored in the sink, and then recorded as done and answered 200, so that one
+    /// event that always fails cannot get the whole webhook disabled. Where the sink
+    /// fails, or does not answer within 2 s, the handler's answer stands and the event
+    /// comes again. Default: nothing of the kind.
+    ///
+    /// 1 to 5 runs, and 3 is a good choice: the platform disables the webhook after
+    /// five failed attempts ("Error Handling"), and an attempt that is answered 503
+    /// while its handler runs on, or while the dedup store is away, is one of them.
+    /// With 5, it is the fifth attempt that is answered 200.
+    ///
+    /// The claim's epoch counts the runs, so those of processes that died count too,
+    /// and dead letters need deduplication. The handler always runs first: an event
+    /// that was [forgotten](DedupStore::forget) runs again, and is a dead letter at
+    /// once when that fails. See [`dead_letters`](crate::dead_letters).
+    pub fn dead_letters(mut self, sink: impl DeadLetterSink + 'static, after_runs: u32) -> Self {
+        self.dead_letters = Some(Office { sink: Arc::new(sink), after_runs });
+        self
+    }
+
     /// Another clock than the system's, for tests.
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         self.clock = Clock::of(clock);
@@ -217,6 +241,18 @@ impl EndpointBuilder {
             return Err(EndpointError(Flaw::Words(flaw)));
         }
 
+        if let Some(office) = &self.dead_letters {
+            if !(1..=5).contains(&office.after_runs) {
+                return Err(EndpointError(Flaw::Runs(office.after_runs)));
+            }
+            if matches!(self.dedup, Dedup::Without) {
+                return Err(EndpointError(Flaw::Words(
+                    "dead_letters needs deduplication, which counts the runs of an event: leave \
+                     out without_dedup",
+                )));
+            }
+        }
+
         limits.terms = Terms::new(self.lease, self.retention);
         let telemetry = Arc::new(Telemetry::new(&self.name, &self.keys.labels()));
         let memory = || {
@@ -246,6 +282,7 @@ impl EndpointBuilder {
                 limits,
                 budget: self.budget,
                 source: self.source,
+                dead_letters: self.dead_letters,
                 gate: Gate::default(),
                 telemetry,
             }),
@@ -304,6 +341,7 @@ enum Flaw {
     Number { what: &'static str, figure: usize, least: usize, most: usize, unit: &'static str },
     Time { what: &'static str, time: Duration, least: Duration, most: Duration },
     Window { window: Duration, retention: Duration },
+    Runs(u32),
     Words(&'static str),
 }
 
@@ -318,6 +356,11 @@ impl fmt::Display for EndpointError {
         match &self.0 {
             Flaw::Keys(error) => error.fmt(f),
             Flaw::Words(flaw) => f.write_str(flaw),
+            Flaw::Runs(runs) => write!(
+                f,
+                "dead_letters is after {runs} runs; 1 to 5 are allowed, for after five failed \
+                 attempts the platform disables the webhook"
+            ),
             Flaw::Number { what, figure, least, most: usize::MAX, unit } => {
                 write!(f, "{what} is {figure} {unit}; at least {least} are needed")
             }

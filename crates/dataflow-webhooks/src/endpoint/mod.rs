@@ -18,6 +18,7 @@ use crate::verify::{Clock, Tolerance, Verification, Verifier};
 use bytes::Bytes;
 
 mod builder;
+mod dead_letters;
 mod gate;
 
 pub use builder::{EndpointBuilder, EndpointError, OnStoreFailure};
@@ -55,6 +56,7 @@ struct Shared {
     limits: Limits,
     budget: UnverifiedBudget,
     source: Option<SourceAllowList>,
+    dead_letters: Option<dead_letters::Office>,
     gate: gate::Gate,
     /// Shared with the memory stores that report to it.
     telemetry: Arc<Telemetry>,

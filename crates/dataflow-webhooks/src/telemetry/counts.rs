@@ -49,6 +49,11 @@ pub struct Counts {
     /// Claims that a later epoch had taken over, or whose record was gone, when
     /// their holder came to renew, commit or release them.
     pub lease_lost: u64,
+    /// Deliveries that a sink has stored as [dead letters](crate::dead_letters),
+    /// whether their senders still waited or not. Each is worth a look.
+    pub dead_letters: u64,
+    /// Dead letters that the sink did not store: it failed, panicked, or took too long.
+    pub dead_letter_errors: u64,
     /// Deliveries handled under the in-process store while the store was away.
     pub processed_anyway: u64,
     /// Events of a documented type whose `data` did not fit.

@@ -45,6 +45,8 @@ macro_rules! log {
     }};
 }
 
+mod dead_letters;
+
 /// A configuration that loads, but is worth a look.
 pub(crate) fn config_warning(warning: &dyn fmt::Display) {
     log!(warn, "{warning}");
@@ -77,6 +79,8 @@ pub struct Telemetry {
     last_authentic: AtomicI64,
     handlers: [AtomicU64; HandlerEnd::ALL.len()],
     lease_lost: AtomicU64,
+    dead_letters: AtomicU64,
+    dead_letter_errors: AtomicU64,
     processed_anyway: AtomicU64,
     mismatched: AtomicU64,
     evictions: AtomicU64,
@@ -106,6 +110,8 @@ impl Telemetry {
             last_authentic: AtomicI64::default(),
             handlers: Default::default(),
             lease_lost: AtomicU64::default(),
+            dead_letters: AtomicU64::default(),
+            dead_letter_errors: AtomicU64::default(),
             processed_anyway: AtomicU64::default(),
             mismatched: AtomicU64::default(),
             evictions: AtomicU64::default(),
@@ -336,6 +342,8 @@ impl Telemetry {
             handlers_panicked: get(&self.handlers[HandlerEnd::Panicked as usize]),
             handlers_cut_off: get(&self.handlers[HandlerEnd::CutOff as usize]),
             lease_lost: get(&self.lease_lost),
+            dead_letters: get(&self.dead_letters),
+            dead_letter_errors: get(&self.dead_letter_errors),
             processed_anyway: get(&self.processed_anyway),
             mismatched: get(&self.mismatched),
             evictions: get(&self.evictions),

@@ -27,6 +27,8 @@ pub(super) struct Series {
     pub(super) refused: Counter,
     pub(super) lease_lost: [Counter; OPERATIONS],
     pub(super) store_errors: [Counter; OPERATIONS],
+    pub(super) dead_letters: Counter,
+    pub(super) dead_letter_errors: Counter,
     pub(super) processed_anyway: Counter,
     mismatched: [Counter; DOCUMENTED],
     pub(super) evictions: Counter,
@@ -138,6 +140,14 @@ impl Series {
                 "Calls of the dedup store that failed or took too long",
                 "operation",
                 operations(),
+            ),
+            dead_letters: counter(
+                "dataflow_webhooks_dead_letters_total",
+                "Deliveries stored as dead letters after the last run allowed had failed",
+            ),
+            dead_letter_errors: counter(
+                "dataflow_webhooks_dead_letter_errors_total",
+                "Dead letters that the sink did not store, or not in time",
             ),
             processed_anyway: counter(
                 "dataflow_webhooks_processed_anyway_total",

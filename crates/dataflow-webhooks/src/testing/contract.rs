@@ -7,6 +7,8 @@ mod rules;
 
 use std::time::Duration;
 
+pub(super) use self::check::{drop_after_polls, in_full, join};
+
 use self::check::Check;
 use crate::dedup::{DedupStore, Terms};
 

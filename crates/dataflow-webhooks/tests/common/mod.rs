@@ -2,6 +2,7 @@
 //! asks every way there is to verify and insists that they agree.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use dataflow_webhooks::dead_letters::DeadLetter;
 use dataflow_webhooks::{
     Endpoint, EndpointBuilder, Rejection, RejectionKind, Secret, VerifiedSignature, Verifier,
 };
@@ -62,6 +63,16 @@ pub(crate) fn header(secret: &str, t: impl ToString, body: &[u8]) -> String {
 /// The header value of [`BODY`] under [`SECRET`] at [`NOW`].
 pub(crate) fn good_header() -> String {
     header(SECRET, NOW, BODY)
+}
+
+/// The dead letter of a body that was answered 500 in its third run.
+pub(crate) fn dead_letter(body: &[u8]) -> DeadLetter {
+    let kept = serde_json::json!({
+        "failed_at": at(NOW), "runs": 3, "reason": "answered 500", "key": "current",
+        "signed_at": at(NOW - 2), "received_at": at(NOW),
+        "body": std::str::from_utf8(body).unwrap(),
+    });
+    DeadLetter::from_trusted_json(kept.to_string().as_bytes()).unwrap()
 }
 
 pub(crate) type Judged = Result<VerifiedSignature, RejectionKind>;

@@ -17,7 +17,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::{BODY, NOW, OTHER, SECRET, at, builder, header, secret};
+use common::{BODY, NOW, OTHER, SECRET, at, builder, dead_letter, header, secret};
 use dataflow_webhooks::adapter::HandlerEnd;
 use dataflow_webhooks::{
     DedupKey, Delivery, Endpoint, EventType, Outcome, Rejection, RejectionKind, SourceAllowList,

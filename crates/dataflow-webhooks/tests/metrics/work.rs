@@ -48,6 +48,17 @@ fn a_delivery_handled_without_the_store_is_counted() {
 }
 
 #[test]
+fn dead_letters_and_those_that_the_sink_did_not_store_are_told_apart() {
+    let metered = Metered::default();
+    let _installed = metered.install();
+    let (endpoint, letter) = (endpoint(), dead_letter(BODY));
+    endpoint.telemetry().dead_lettered(&letter);
+    (0..2).for_each(|_| endpoint.telemetry().dead_letter_failed(&letter, &"the disk is full"));
+    assert_eq!(metered.value("dead_letters_total"), 1.0);
+    assert_eq!(metered.value("dead_letter_errors_total"), 2.0);
+}
+
+#[test]
 fn records_that_the_own_memory_store_drops_are_counted() {
     let metered = Metered::default();
     let _installed = metered.install();

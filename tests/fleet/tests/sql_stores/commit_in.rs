@@ -5,8 +5,8 @@ use webhook_fleet_tests::calls::{
     claimed, key, new_claim, new_claim_for, short_lease, short_retention, terms,
 };
 
-use crate::on_each_database;
 use crate::place::Place;
+use webhook_fleet_tests::on_each_database;
 
 on_each_database![
     the_writes_and_the_completion_are_one_step,

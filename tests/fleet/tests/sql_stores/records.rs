@@ -10,8 +10,8 @@ use webhook_fleet_tests::calls::{
     short_retention, sql_error, terms,
 };
 
-use crate::on_each_database;
 use crate::place::Place;
+use webhook_fleet_tests::on_each_database;
 
 const RECORDS: &str = "dataflow_webhooks_dedup";
 

@@ -104,13 +104,7 @@ impl<'a, S: DedupStore, A: AsyncFn(Duration)> Check<'a, S, A> {
 
     pub(super) fn answer<T>(&self, call: &str, on: impl Debug, result: Result<T, BoxError>) -> T {
         result.unwrap_or_else(|error| {
-            let mut text = format!("{call} of {on:?} failed: {error}");
-            let mut source: Option<&dyn Error> = error.source();
-            while let Some(error) = source {
-                text.push_str(&format!(": {error}"));
-                source = error.source();
-            }
-            self.broken(&text)
+            self.broken(&format!("{call} of {on:?} failed: {}", in_full(&*error)))
         })
     }
 
@@ -120,8 +114,21 @@ impl<'a, S: DedupStore, A: AsyncFn(Duration)> Check<'a, S, A> {
     }
 }
 
+/// An error with all that caused it.
+pub(in crate::testing) fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}
+
 /// Polls all futures until each is done: as many calls at once as one task can have.
-pub(super) async fn join<T>(futures: Vec<StoreFuture<'_, T>>) -> Vec<Result<T, BoxError>> {
+pub(in crate::testing) async fn join<T>(
+    futures: Vec<StoreFuture<'_, T>>,
+) -> Vec<Result<T, BoxError>> {
     let mut waiting: Vec<_> = futures.into_iter().map(Some).collect();
     let mut answers: Vec<_> = waiting.iter().map(|_| None).collect();
     poll_fn(move |context| {
@@ -140,7 +147,7 @@ pub(super) async fn join<T>(futures: Vec<StoreFuture<'_, T>>) -> Vec<Result<T, B
 }
 
 /// Polls a future a number of times, and drops it.
-pub(super) async fn drop_after_polls<F: Future>(future: F, polls: u32) {
+pub(in crate::testing) async fn drop_after_polls<F: Future>(future: F, polls: u32) {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(move |context| {
