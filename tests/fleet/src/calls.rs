@@ -170,5 +170,6 @@ async fn commit(store: &impl DedupStore, claim: &Claim) {
 fn is_too_late(error: &BoxError) -> bool {
     let sql = error.downcast_ref().map(SqlStoreError::kind);
     let redis = error.downcast_ref().map(RedisStoreError::kind);
-    sql == Some(SqlStoreErrorKind::TimedOut) || redis == Some(RedisStoreErrorKind::TimedOut)
+    matches!(sql, Some(SqlStoreErrorKind::TimedOut | SqlStoreErrorKind::Locked))
+        || redis == Some(RedisStoreErrorKind::TimedOut)
 }
