@@ -8,6 +8,7 @@ mod fleet;
 mod fuzz;
 mod lint;
 mod machine;
+mod programs;
 mod promises;
 mod run;
 mod test;

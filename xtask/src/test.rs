@@ -1,17 +1,17 @@
 //! `cargo xtask test`: every test there is, and the quickstart.
 //!
 //! One set of features and one profile for all steps: what the first step
-//! built, the next ones only run.
+//! built, the next ones only run. Many tests mostly wait, for leases that lapse
+//! and for servers: so their programs run side by side.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
 use crate::machine;
-use crate::run::{Outcome, Steps, Stop, announce, cargo, coloured, command, ended};
+use crate::programs::{self, Artifact, Ended, Program};
+use crate::run::{Outcome, Steps, Stop, announce, bold, cargo, coloured, command, ended};
 use crate::workspace::Workspace;
 
 const QUICKSTART: &str = "quickstart";
@@ -20,15 +20,32 @@ const QUICKSTART: &str = "quickstart";
 /// hangs is told from one that is slow on a busy machine.
 const QUICKSTART_LIMIT: Duration = Duration::from_secs(60);
 
+/// The package whose programs mostly wait, but for those with such names: each is
+/// a fleet under load, broken at random.
+const FLEET: &str = "webhook-fleet-tests";
+const LOADED: &str = "faults_";
+/// Those that wait longest come first, beside the fleets: they need next to no
+/// processor.
+const LONGEST: [&str; 6] = [
+    "clock",
+    "postgres_contract",
+    "redis_cluster",
+    "redis_contract",
+    "redis_sentinel",
+    "transactional",
+];
+
 const SHARED: [&str; 3] = ["--locked", "--workspace", "--all-features"];
 
 pub(crate) fn run(workspace: &Workspace) -> Outcome {
     workspace.require(QUICKSTART)?;
     let mut steps = Steps::of("test");
     steps.step("machine", || machine::provide(&workspace.root, machine::OF_TESTS))?;
-    let quickstart = steps.step("build", || build(workspace))?;
-    let count = steps
-        .step("tests", || tests(workspace, quickstart.parent().unwrap_or(&workspace.target)))?;
+    let built = steps.step("build", || build(workspace))?;
+    let quickstart = built.quickstart;
+    let programs = quickstart.parent().unwrap_or(&workspace.target);
+    let mut count = steps.step("tests", || tests(workspace, built.tests, programs))?;
+    count.add_all(&steps.step("examples in docs", || doc_tests(workspace))?);
     steps.step(QUICKSTART, || {
         within(&mut command(&quickstart, &workspace.root), QUICKSTART_LIMIT)
     })?;
@@ -38,65 +55,112 @@ pub(crate) fn run(workspace: &Workspace) -> Outcome {
     Ok(())
 }
 
-/// Builds all that the tests and the examples need; the quickstart's program.
+struct Built {
+    tests: Vec<Program>,
+    quickstart: PathBuf,
+}
+
+/// Builds all that the tests and the examples need.
 ///
 /// `--tests` is not to run them: it makes cargo choose the features of the
-/// dependencies as `cargo test` does, so that the next step rebuilds nothing.
-fn build(workspace: &Workspace) -> Outcome<PathBuf> {
+/// dependencies as `cargo test` does, so that the next steps rebuild nothing.
+fn build(workspace: &Workspace) -> Outcome<Built> {
     let mut command = cargo(&workspace.root);
     command
         .arg("build")
         .args(SHARED)
         .args(["--lib", "--bins", "--tests", "--examples"])
         .arg("--message-format=json-render-diagnostics");
-    let mut program = None;
+    let (mut tests, mut quickstart) = (Vec::new(), None);
     let status = each_line(&mut command, |line| {
-        if let Some(path) = program_in(line, QUICKSTART) {
-            program = Some(path);
+        if let Some(artifact) = Artifact::of(line) {
+            tests.extend(artifact.tests(workspace));
+            quickstart = artifact.program(QUICKSTART).map(Path::to_path_buf).or(quickstart.take());
         }
         Ok(())
     })?;
     if !status.success() {
         return Err(ended(&command, &status.to_string()));
     }
-    program.ok_or_else(|| Stop::Failed(format!("cargo built no program `{QUICKSTART}`")))
+    let missing = || Stop::Failed(format!("cargo built no program `{QUICKSTART}`"));
+    Ok(Built { tests, quickstart: quickstart.ok_or_else(missing)? })
 }
 
-#[derive(Deserialize)]
-struct Artifact {
-    target: ArtifactTarget,
-    profile: ArtifactProfile,
-    executable: Option<PathBuf>,
+/// Unit and integration tests of every package, counted.
+fn tests(workspace: &Workspace, all: Vec<Program>, programs: &Path) -> Outcome<Count> {
+    let outputs = workspace.target.join("test-output");
+    std::fs::create_dir_all(&outputs)
+        .map_err(|error| Stop::Failed(format!("{}: {error}", outputs.display())))?;
+    let mut count = Count::default();
+    let mut failed = Vec::new();
+    let with = |program: &Program, command: &mut Command| {
+        command.env("WEBHOOK_TESTS_BIN_DIR", programs);
+        if waits(program) {
+            command.env("RUST_TEST_THREADS", "4");
+        }
+        if coloured() {
+            // The tests write to us, not to the terminal.
+            command.args(["--color", "always"]);
+        }
+    };
+    programs::run(lanes(all), with, &outputs, |ended| {
+        show(&ended);
+        String::from_utf8_lossy(&ended.output).lines().for_each(|line| count.add(line));
+        let how = match ended.status {
+            Ok(status) if status.success() => return,
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        failed.push(format!("  {} ({how})", ended.program.line()));
+    });
+    if !failed.is_empty() {
+        let (passed, failures) = (count.passed, count.failed);
+        let programs = failed.join("\n");
+        return Err(Stop::Failed(format!("{passed} passed, {failures} failed:\n{programs}")));
+    }
+    if count.passed == 0 {
+        return Err(Stop::Failed("no test ran".to_owned()));
+    }
+    Ok(count)
 }
 
-#[derive(Deserialize)]
-struct ArtifactTarget {
-    name: String,
-    kind: Vec<String>,
+/// What needs the processors, one program after another, and beside that two at a
+/// time that mostly wait.
+fn lanes(mut all: Vec<Program>) -> Vec<Vec<Program>> {
+    all.sort_by_cached_key(|it| {
+        let place = longest(it).unwrap_or(LONGEST.len());
+        (!is_loaded(it), place, it.package.clone(), it.name.clone())
+    });
+    let (waiting, busy) = all.into_iter().partition(waits);
+    vec![busy, Vec::new(), waiting]
 }
 
-#[derive(Deserialize)]
-struct ArtifactProfile {
-    test: bool,
+fn waits(program: &Program) -> bool {
+    longest(program).is_some() || program.package == FLEET && !is_loaded(program)
 }
 
-/// The path of program `name`, if this message of cargo's tells it.
-fn program_in(message: &[u8], name: &str) -> Option<PathBuf> {
-    let built: Artifact = serde_json::from_slice(message).ok()?;
-    let is_program = built.target.kind.iter().any(|kind| kind == "bin") && !built.profile.test;
-    (is_program && built.target.name == name).then_some(built.executable)?
+fn is_loaded(program: &Program) -> bool {
+    program.package == FLEET && program.name.starts_with(LOADED)
 }
 
-/// Unit, integration and doc tests of every package, counted.
-fn tests(workspace: &Workspace, programs: &Path) -> Outcome<Count> {
+fn longest(program: &Program) -> Option<usize> {
+    LONGEST.iter().position(|&name| name == program.name)
+}
+
+fn show(ended: &Ended) {
+    let Program { package, name, .. } = &ended.program;
+    let title = bold(&format!("{package}: {name}, {:.1} s", ended.took.as_secs_f64()));
+    // One piece: the next one must not come between.
+    let text = format!("\n{title}\n{}", String::from_utf8_lossy(&ended.output));
+    // As with `println!`, but a reader that is gone is no reason to stop testing.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The examples in the documentation.
+fn doc_tests(workspace: &Workspace) -> Outcome<Count> {
     let mut command = cargo(&workspace.root);
-    command
-        .env("WEBHOOK_TESTS_BIN_DIR", programs)
-        // One run shows every test that fails, not only the first program's.
-        .args(["test", "--no-fail-fast"])
-        .args(SHARED);
+    command.args(["test", "--doc", "--no-fail-fast"]).args(SHARED);
     if coloured() {
-        // The tests write to us, not to the terminal.
         command.args(["--", "--color", "always"]);
     }
     let mut count = Count::default();
@@ -108,9 +172,6 @@ fn tests(workspace: &Workspace, programs: &Path) -> Outcome<Count> {
     if !status.success() {
         let how = format!("{} passed, {} failed; {status}", count.passed, count.failed);
         return Err(ended(&command, &how));
-    }
-    if count.passed == 0 {
-        return Err(Stop::Failed("no test ran".to_owned()));
     }
     Ok(count)
 }
@@ -183,6 +244,13 @@ impl Count {
         self.ignored.saturating_sub(self.helpers)
     }
 
+    fn add_all(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.helpers += other.helpers;
+    }
+
     /// Adds one line of a test program's output, if it is its last one:
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
     ///
@@ -231,21 +299,6 @@ mod tests {
         count.add("test two ... ignored, it takes too long\n");
         count.add("test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out\n");
         assert_eq!((count.ignored, count.helpers, count.skipped()), (2, 1, 1));
-    }
-
-    #[test]
-    fn a_program_is_told_from_its_tests_and_from_other_programs() {
-        let message = |name: &str, test: bool| {
-            format!(
-                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}","kind":["bin"]}},
-                     "profile":{{"test":{test}}},"executable":"/t/{name}"}}"#
-            )
-        };
-        let found = |text: String| program_in(text.as_bytes(), "quickstart");
-        assert_eq!(found(message("quickstart", false)), Some("/t/quickstart".into()));
-        assert_eq!(found(message("quickstart", true)), None);
-        assert_eq!(found(message("other", false)), None);
-        assert_eq!(found(r#"{"reason":"build-finished","success":true}"#.to_owned()), None);
     }
 
     #[test]

@@ -170,7 +170,8 @@ async fn commit(store: &impl DedupStore, claim: &Claim) {
 fn is_too_late(error: &BoxError) -> bool {
     let sql = error.downcast_ref().map(SqlStoreError::kind);
     let redis = error.downcast_ref().map(RedisStoreError::kind);
-    sql == Some(SqlStoreErrorKind::TimedOut) || redis == Some(RedisStoreErrorKind::TimedOut)
+    matches!(sql, Some(SqlStoreErrorKind::TimedOut | SqlStoreErrorKind::Locked))
+        || redis == Some(RedisStoreErrorKind::TimedOut)
 }
 
 /// Makes of each `async fn rule(place: impl Place)` a test on each kind of database. The test program

@@ -16,6 +16,9 @@ use crate::kept::{Folder, Kept, free_port, within};
 /// each 1.67 s as if it were an endpoint's shortest, 5 s.
 pub const LEASE: Duration = Duration::from_secs(3);
 
+/// The longest that a handler of theirs runs.
+pub const LONGEST_RUN: Duration = Duration::from_millis(5_000);
+
 /// The scope of the receivers' stores.
 pub const SCOPE: &str = "fleet";
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use dataflow_webhooks::EventType;
 use dataflow_webhooks::testing::Sample;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use webhook_tests::{Chance, Request, Wire};
@@ -39,8 +40,11 @@ pub struct Platform {
     pub events: usize,
     /// How many of them a second, at most.
     pub events_per_second: u32,
-    /// How long the first pause is, the minute of the documentation.
-    pub minute: Duration,
+    /// So many events are under way at once, those that wait for their last retry apart. The next
+    /// ones wait: where a slow machine answers late, retries would bury it.
+    pub at_once: u32,
+    /// When the last retry of an event comes.
+    pub last_retry: LastRetry,
     /// How long an answer may take.
     pub patience: Duration,
     /// One in so many deliveries is sent twice at once.
@@ -51,13 +55,41 @@ pub struct Platform {
     pub seed: u64,
 }
 
-impl Platform {
-    /// How much longer than the first pause all of them together are.
+/// How long the first pause is, the minute of the documentation: the fourth retry is 10 s away from the
+/// first attempt.
+const MINUTE: Duration = Duration::from_millis(300);
+
+/// So many last retries are under way at once: few, for however slow the machine is, no more may come
+/// after them.
+const LAST_AT_ONCE: usize = 4;
+
+/// The last retry is six hours away in life, when whatever was broken is whole again. Here it comes
+/// after the pause of the retry before it, and waits for that.
+#[derive(Debug, Clone)]
+pub struct LastRetry {
+    is_whole: watch::Receiver<bool>,
+    turns: Arc<Semaphore>,
+}
+
+impl LastRetry {
+    /// It comes when this is true.
     #[must_use]
-    pub fn all_pauses() -> f64 {
-        pauses().sum()
+    pub fn when(is_whole: watch::Receiver<bool>) -> Self {
+        Self { is_whole, turns: Arc::new(Semaphore::new(LAST_AT_ONCE)) }
     }
 
+    /// Comes to its turn, which ends when it is dropped: when everything is whole, and all other
+    /// events are settled.
+    async fn turn(&self, is_settled: watch::Receiver<bool>) -> Option<SemaphorePermit<'_>> {
+        for mut is_so in [self.is_whole.clone(), is_settled] {
+            // It is so as well when nobody is left who could say it.
+            let _ = is_so.wait_for(|is_so| *is_so).await;
+        }
+        self.turns.acquire().await.ok()
+    }
+}
+
+impl Platform {
     /// The id of one of the events.
     #[must_use]
     pub fn id(&self, number: usize) -> String {
@@ -77,22 +109,36 @@ impl Platform {
         let mut chance = Chance::from_seed(self.seed);
         let between = Duration::from_secs(1) / self.events_per_second.max(1);
         let began = Instant::now();
+        let places = Arc::new(Semaphore::new(self.at_once as usize));
+        let (settled, is_settled) = watch::channel(false);
         let platform = Arc::new(self);
         let mut under_way = JoinSet::new();
         for number in 0..platform.events {
             sleep_until(began + between * u32::try_from(number).unwrap_or(u32::MAX)).await;
+            let place = (places.clone().acquire_owned().await.ok(), is_settled.clone());
             let own = Chance::from_seed(chance.number());
             let (platform, history) = (Arc::clone(&platform), Arc::clone(&history));
-            under_way.spawn(async move { platform.deliver(number, own, &history).await });
+            under_way.spawn(async move { platform.deliver(number, own, place, &history).await });
             while under_way.try_join_next().is_some() {}
         }
+        // When all places are free, only those are left that wait for their last retry.
+        drop(places.acquire_many(platform.at_once).await);
+        settled.send_replace(true);
         under_way.join_all().await;
     }
 
-    async fn deliver(&self, number: usize, mut chance: Chance, history: &Recorder) {
+    async fn deliver(
+        &self,
+        number: usize,
+        mut chance: Chance,
+        (mut place, is_settled): (Option<OwnedSemaphorePermit>, watch::Receiver<bool>),
+        history: &Recorder,
+    ) {
         let id = self.id(number);
         let body = (self.sample)(number).id(&id).body();
-        let mut pauses = pauses();
+        let mut pauses = pauses().peekable();
+        let mut before = Duration::ZERO;
+        let mut _turn = None;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -110,7 +156,15 @@ impl Platform {
             if is_done {
                 return;
             }
-            sleep(self.minute.mul_f64(pause)).await;
+            let pause = MINUTE.mul_f64(pause);
+            if pauses.peek().is_some() {
+                sleep(pause).await;
+                before = pause;
+            } else {
+                drop(place.take());
+                sleep(before).await;
+                _turn = self.last_retry.turn(is_settled.clone()).await;
+            }
         }
     }
 

@@ -75,12 +75,14 @@ impl<S: DedupStore> DedupStore for RecordingStore<S> {
 
     fn commit<'a>(&'a self, claim: &'a Claim, terms: Terms) -> StoreFuture<'a, Held> {
         Box::pin(async move {
-            let held = self.store.commit(claim, self.terms(terms)).await?;
-            if held == Held::Yes {
-                let (id, epoch) = name(claim);
-                self.history.record(What::Committed { id, epoch });
+            let held = self.store.commit(claim, self.terms(terms)).await;
+            let (id, epoch) = name(claim);
+            match &held {
+                Ok(Held::Yes) => self.history.record(What::Committed { id, epoch }),
+                Ok(Held::No) => {}
+                Err(_) => self.history.record(What::CommitFailed { id, epoch }),
             }
-            Ok(held)
+            held
         })
     }
 

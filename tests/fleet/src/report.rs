@@ -11,6 +11,7 @@ use crate::history::{Record, Violation, What, check, told};
 #[non_exhaustive]
 pub struct Report {
     records: Vec<Record>,
+    must_have: Vec<String>,
     /// The promises that were broken.
     pub violations: Vec<Violation>,
     /// Events that were sent.
@@ -42,10 +43,11 @@ struct Life {
 }
 
 impl Report {
-    /// Reads it out of a history.
+    /// Reads it out of a history, in which faults of these kinds must be.
     #[must_use]
-    pub fn of(records: Vec<Record>) -> Self {
+    pub fn of(records: Vec<Record>, kinds: &[&str]) -> Self {
         let mut report = Self {
+            must_have: kinds.iter().map(|&kind| kind.to_owned()).collect(),
             violations: check(&records),
             events: 0,
             events_without_store_fault: 0,
@@ -113,7 +115,7 @@ impl Report {
         assert!(acknowledged >= self.events, "{self}");
         assert!(2 * self.events_without_store_fault >= self.events, "too much is broken: {self}");
         assert!(self.second_runs_without_store_fault > 0, "nothing is to be explained: {self}");
-        for kind in ["SIGKILL", "SIGSTOP"] {
+        for kind in &self.must_have {
             assert!(self.faults.contains_key(kind), "no {kind}: {self}");
         }
     }

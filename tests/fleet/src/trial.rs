@@ -4,14 +4,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
 use webhook_tests::{Chance, allow_open_files};
 
-use crate::faults::{Server, break_receiver, break_store, plan_for_receiver, plan_for_store};
-use crate::fleet::{Member, Setup};
+use crate::faults::{
+    OnStore, Server, break_receiver, break_store, plan_for_receiver, plan_for_store,
+};
+use crate::fleet::{LONGEST_RUN, Member, Setup};
 use crate::history::{Recorder, now, read, watch_for_stalls};
 use crate::kept::Folder;
-use crate::platform::Platform;
+use crate::platform::{LastRetry, Platform};
 use crate::proxy::Proxy;
 use crate::report::Report;
 
@@ -19,9 +23,6 @@ const RECEIVERS: usize = 3;
 
 /// The variable that asks for another number of events than 10 000.
 const EVENTS: &str = "WEBHOOK_TESTS_EVENTS";
-
-/// The shortest first pause of the sender: a lease lapses before the fourth attempt.
-const MINUTE: Duration = Duration::from_millis(250);
 
 /// What a run is made of.
 #[allow(missing_debug_implementations, reason = "a server need not have one")]
@@ -59,9 +60,9 @@ impl Trial {
 
     /// Sends 10 000 events, or as many as `WEBHOOK_TESTS_EVENTS` says, and breaks things
     /// for three quarters of the time that this takes. In the last quarter only handlers
-    /// misbehave, so that nothing else explains what follows. The last retry of each event
-    /// comes after all that: it is six hours away in life, and then whatever was broken is
-    /// whole again.
+    /// misbehave, so that nothing else explains what follows. Each kind of fault comes at least
+    /// once. The last retry of each event comes after all that: it is six hours away in life, and
+    /// then whatever was broken is whole again.
     ///
     /// The seed, printed first, decides what is sent to whom, what is broken when, and what
     /// each run of a handler does. It does not decide how the threads of seven processes
@@ -93,23 +94,35 @@ impl Trial {
             anyway: false,
         });
         let members: Vec<_> = (0..RECEIVERS).map(|_| Member::start(&setup, &folder)).collect();
+        let (whole, is_whole) = watch::channel(false);
         let platform = Platform {
             receivers: members.iter().map(Member::address).collect(),
             events: events as usize,
             events_per_second: self.events_per_second,
-            minute: MINUTE.max(sending.div_f64(Platform::all_pauses())),
+            at_once: self.events_per_second,
+            last_retry: LastRetry::when(is_whole),
             patience: Duration::from_millis(700),
             double_one_in: 10,
             sample: Platform::any_type,
             seed,
         };
 
-        let end = Instant::now() + faulty;
+        let begin = Instant::now();
+        let end = begin + faulty;
+        let mut kinds = vec!["SIGKILL", "SIGSTOP"];
+        if self.way.is_some() {
+            kinds.extend(OnStore::KINDS);
+        }
         let pauses_all = self.way.is_none();
         let mut breaking = JoinSet::new();
         for (number, mut member) in members.into_iter().enumerate() {
-            // One at a time: the others have to do its work.
-            let plan = plan_for_receiver(&mut chance, faulty, number == 0);
+            // Only one of them: the others have to do its work. Once, where that may stop them too.
+            let pauses = match number {
+                0 if pauses_all => 1,
+                0 => usize::MAX,
+                _ => 0,
+            };
+            let plan = plan_for_receiver(&mut chance, faulty, pauses);
             let history = history.clone();
             breaking.spawn_blocking(move || {
                 break_receiver(&plan, end, &mut member, &history, pauses_all);
@@ -124,13 +137,19 @@ impl Trial {
                 (proxy, server)
             })
         });
-        platform.run(history).await;
-        let members = breaking.join_all().await;
-        // They are needed until the receivers have drained.
-        let _way = match way {
-            Some(way) => Some(way.await.expect("the store's faults end")),
-            None => None,
+        let broken = async {
+            let members = breaking.join_all().await;
+            let way = match way {
+                Some(way) => Some(way.await.expect("the store's faults end")),
+                None => None,
+            };
+            let calm = begin + sending + LONGEST_RUN + Duration::from_secs(1);
+            sleep(calm.saturating_duration_since(Instant::now())).await;
+            whole.send_replace(true);
+            (members, way)
         };
+        // The way is needed until the receivers have drained.
+        let ((), (members, _way)) = tokio::join!(platform.run(history), broken);
 
         let stopped = spawn_blocking(move || {
             let mut histories = vec![file];
@@ -141,7 +160,7 @@ impl Trial {
             histories
         });
         let histories = stopped.await.expect("receivers that drain");
-        let report = Report::of(read(histories).expect("histories"));
+        let report = Report::of(read(histories).expect("histories"), &kinds);
         eprintln!("{report}");
         report
     }

@@ -164,6 +164,24 @@ fn a_completion_that_was_never_recorded_is_found() {
     assert_eq!(story().then(1, kill).answered(1, 200).violations(), []);
 }
 
+/// It is tried again and again then, which the end of its process ends.
+#[test]
+fn a_completion_that_failed_is_found_unless_its_process_was_killed() {
+    let failed = What::CommitFailed { id: id(), epoch: 1 };
+    let story = || {
+        let begun = Story::default().sent(1).claimed(2, 1).began(2, 1).ended(2, 1, true);
+        begun.then(2, failed.clone()).answered(1, 200)
+    };
+    let found = Violation::NeverCommitted { id: id(), epoch: 1 };
+    assert_eq!(story().violations(), std::slice::from_ref(&found));
+    let killed = |process| {
+        let kill = What::Fault { kind: "SIGKILL".into(), of: Some(process), since: 89 * SECOND };
+        story().at(90 * SECOND, 1, kill).violations()
+    };
+    assert_eq!(killed(2), []);
+    assert_eq!(killed(3), [found]);
+}
+
 #[test]
 fn a_broken_promise_is_told_with_the_history_of_its_event() {
     let fault = |since| What::Fault { kind: "SIGSTOP".into(), of: Some(4), since };

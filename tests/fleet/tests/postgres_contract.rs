@@ -27,7 +27,7 @@ fn contract() -> StoreContract<impl AsyncFn() -> PostgresStore, impl AsyncFn(Dur
         store(&url, &scope).await
     };
     StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
-        .tick(Duration::from_millis(500))
+        .tick(Duration::from_millis(800))
 }
 
 fn block_on(test: impl Future<Output = ()>) {

@@ -20,7 +20,7 @@ fn contract() -> StoreContract<impl AsyncFn() -> RedisStore, impl AsyncFn(Durati
         RedisStore::connect(&SERVER.url(), &scope).await.unwrap()
     };
     StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
-        .tick(Duration::from_millis(300))
+        .tick(Duration::from_millis(500))
 }
 
 fn block_on(test: impl Future<Output = ()>) {

@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
-use webhook_fleet_tests::fleet::{LEASE, SCOPE};
+use webhook_fleet_tests::fleet::{LEASE, LONGEST_RUN, SCOPE};
 use webhook_fleet_tests::history::{Recorder, What, now, watch_for_stalls};
 use webhook_fleet_tests::recording::RecordingStore;
 use webhook_tests::Chance;
@@ -171,7 +171,7 @@ impl Conduct {
             // Longer than the sender is let wait.
             9..13 if is_odd => (between(600, 1_200), End::Succeeds),
             // Longer than the lease.
-            13..14 if is_odd => (between(3_300, 6_000), End::Succeeds),
+            13..14 if is_odd => (between(3_300, LONGEST_RUN.as_millis() as usize), End::Succeeds),
             _ => (quick, End::Succeeds),
         };
         Self { takes, end }

@@ -178,6 +178,7 @@ struct Held {
     succeeded: Option<u64>,
     failed: bool,
     committed: bool,
+    commit_failed: bool,
 }
 
 /// All records of one event.
@@ -212,6 +213,7 @@ impl Event {
                 succeeded: None,
                 failed: false,
                 committed: false,
+                commit_failed: false,
             }),
             What::Renewed { epoch, called, lease, .. } => self.of(*epoch, |claim| {
                 claim.lives_until = claim.lives_until.max(called.saturating_add(*lease));
@@ -235,6 +237,9 @@ impl Event {
                 self.of(*epoch, |claim| claim.released = claim.released.or(Some(at)));
             }
             What::Committed { epoch, .. } => self.of(*epoch, |claim| claim.committed = true),
+            What::CommitFailed { epoch, .. } => {
+                self.of(*epoch, |claim| claim.commit_failed = true);
+            }
             What::Fault { .. } => {}
         }
     }
@@ -269,7 +274,9 @@ impl Event {
         if committed.clone().next().is_none() && !self.acknowledged.is_empty() {
             let untouched = self.claims.iter().filter(|claim| {
                 claim.succeeded.is_some_and(|succeeded| {
-                    !claim.was_hit_until(succeeded.saturating_add(SETTLED_WITHIN), faults)
+                    // After a failure it is tried for as long as its process is there.
+                    let tried = if claim.commit_failed { u64::MAX } else { SETTLED_WITHIN };
+                    !claim.was_hit_until(succeeded.saturating_add(tried), faults)
                 })
             });
             for claim in untouched {

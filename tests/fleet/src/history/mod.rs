@@ -115,6 +115,13 @@ pub enum What {
         /// The claim's epoch.
         epoch: u64,
     },
+    /// The store did not say in time whether it did, or could not: it will be asked again.
+    CommitFailed {
+        /// The event.
+        id: String,
+        /// The claim's epoch.
+        epoch: u64,
+    },
     /// Something was broken on purpose, from `since` until the record's own time.
     Fault {
         /// What was done: words for people.
@@ -139,7 +146,8 @@ impl What {
             | Self::RunBegan { id, .. }
             | Self::RunEnded { id, .. }
             | Self::Releasing { id, .. }
-            | Self::Committed { id, .. } => Some(id),
+            | Self::Committed { id, .. }
+            | Self::CommitFailed { id, .. } => Some(id),
             Self::Fault { .. } => None,
         }
     }

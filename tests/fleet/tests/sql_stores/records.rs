@@ -90,9 +90,9 @@ async fn expired_records_are_deleted_in_batches_and_live_ones_never<P: Place>(pl
 }
 
 async fn the_cleanup_deletes_until_it_is_dropped(place: impl Place) {
+    let cleanup = place.spawn_cleanup(Duration::ZERO);
     new_claim_for(place.store(), "evt_1", short_retention()).await;
     place.lapse().await;
-    let cleanup = place.spawn_cleanup(Duration::ZERO);
     at_last(async || match place.count(RECORDS).await {
         0 => Ok(()),
         left => Err(left),

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataflow_webhooks::dedup::Terms;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use webhook_fleet_tests::history::{Recorder, What, read};
 use webhook_fleet_tests::kept::{Folder, Kept, free_port, within};
-use webhook_fleet_tests::platform::Platform;
+use webhook_fleet_tests::platform::{LastRetry, Platform};
 use webhook_tests::{Chance, Example, Request, SECRET};
 
 use crate::place::{Place, Totals};
@@ -22,10 +25,6 @@ on_each_database! {
 
 const EVENTS: usize = 2_000;
 const EVENTS_PER_SECOND: u32 = 200;
-
-/// From the first attempt at an event to the last one: a lease of 30 s lapses after the
-/// last crash.
-const ATTEMPTS_TAKE: Duration = Duration::from_secs(44);
 
 fn expected() -> Totals {
     let mut totals = Totals::new();
@@ -44,12 +43,14 @@ async fn the_totals_are_right_after_any_crash(place: Place) {
     let address = program.address;
     let file = folder.path().join("sender.history");
     let history = Arc::new(Recorder::open(&file).unwrap());
+    let (whole, is_whole) = watch::channel(false);
     let platform = Platform {
         receivers: vec![address],
         events: EVENTS,
         events_per_second: EVENTS_PER_SECOND,
-        minute: ATTEMPTS_TAKE.div_f64(Platform::all_pauses()),
-        patience: Duration::from_millis(1_500),
+        at_once: 2 * EVENTS_PER_SECOND,
+        last_retry: LastRetry::when(is_whole),
+        patience: Duration::from_secs(5),
         double_one_in: 4,
         sample: completed_run,
         seed,
@@ -59,8 +60,14 @@ async fn the_totals_are_right_after_any_crash(place: Place) {
     let ids: BTreeSet<_> = (0..EVENTS).map(|number| platform.id(number)).collect();
 
     let breaking = spawn_blocking(move || break_at_random(place, program, seed));
-    platform.run(history).await;
-    let (place, program, kills) = breaking.await.unwrap();
+    let broken = async {
+        let broken = breaking.await.unwrap();
+        // What was claimed by those that were killed is free again.
+        sleep(Terms::default().lease() + Duration::from_secs(1)).await;
+        whole.send_replace(true);
+        broken
+    };
+    let ((), (place, program, kills)) = tokio::join!(platform.run(history), broken);
 
     let (done, attempts) = answered_200(&file);
     eprintln!("{kills} kills, {attempts} attempts at {EVENTS} events");
