@@ -7,7 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
-use crate::support::{Folder, letter, letters_of, open};
+use dataflow_webhooks_tokio::DeadLetterFile;
+
+use crate::road::scene::{Said, Scene, State};
+use crate::support::{Folder, block_on, letter, letters_of, open};
 
 const PATH_VAR: &str = "DEAD_LETTER_FILE";
 const BEGIN_VAR: &str = "DEAD_LETTER_BEGIN";
@@ -52,7 +55,30 @@ fn fill_the_disk() {
     letters_of(&file).try_store(&letter("large", &data)).unwrap_err();
     ids.push("small");
     letters_of(&file).are(&ids);
-    println!("\nSTORED {}", stored.len());
+    println!("\nSTORED {} FILLERS {}", stored.len(), on_the_road(file));
+}
+
+/// A delivery whose handler fails in its last run, with no room for its letter: the
+/// handler's answer stands, and the event comes again.
+///
+/// Gives the number of letters that have filled the rest.
+fn on_the_road(file: DeadLetterFile) -> usize {
+    let mut fillers = 0;
+    while letters_of(&file).try_store(&letter(&format!("filler_{fillers:02}"), "1")).is_ok() {
+        fillers += 1;
+    }
+    // Longer than what is left.
+    let id = "i".repeat(250);
+    block_on(async {
+        let scene = Scene::with(|builder| builder.dead_letters(file, 1));
+        for _ in 0..2 {
+            let answer = scene.send(&id, scene.says(500)).await.unwrap();
+            assert_eq!(answer, Said::by_handler(500));
+            assert!(matches!(scene.state(&id).await, State::Free { .. }));
+        }
+        assert_eq!((scene.counts().dead_letters, scene.counts().dead_letter_errors), (0, 2));
+    });
+    fillers
 }
 
 #[test]
@@ -64,8 +90,11 @@ fn a_letter_that_the_disk_has_no_room_for_is_not_stored_and_costs_no_other_one()
     let filled = child("fill_the_disk", &path, "trap '' XFSZ; ulimit -f 64;").output().unwrap();
     let text = String::from_utf8_lossy(&filled.stdout).into_owned();
     assert!(filled.status.success(), "{text} {}", String::from_utf8_lossy(&filled.stderr));
-    let stored: usize =
-        text.split("STORED ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    let number = |mark: &str| -> usize {
+        let after = text.split(mark).nth(1).unwrap();
+        after.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let (stored, fillers) = (number("STORED "), number("FILLERS "));
     assert!((3..7).contains(&stored), "{stored}");
 
     // There is room again.
@@ -73,6 +102,7 @@ fn a_letter_that_the_disk_has_no_room_for_is_not_stored_and_costs_no_other_one()
     assert_eq!(file.unreadable().count(), 0);
     letters_of(&file).store(&letter("large", "1"));
     let mut ids: Vec<_> = (0..stored).map(|nth| format!("evt_{nth}")).collect();
+    ids.extend((0..fillers).map(|nth| format!("filler_{nth:02}")));
     ids.extend(["large", "small"].map(str::to_owned));
     letters_of(&file).are(&ids.iter().map(String::as_str).collect::<Vec<_>>());
 }

@@ -4,6 +4,9 @@
 mod children;
 mod damage;
 mod others;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod road;
 mod support;
 
 use dataflow_webhooks::testing::SinkContract;

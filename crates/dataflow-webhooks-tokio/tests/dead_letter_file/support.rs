@@ -36,7 +36,7 @@ pub(crate) fn open(path: &Path) -> DeadLetterFile {
 
 /// Runs it to its end on a runtime of its own.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 /// The letter of an event with this id and, as JSON, this `data`.

@@ -15,6 +15,9 @@
 //! so does one that was cut off at its longest run. A letter is only written at the
 //! end of a run that failed. A handler that kills its whole process never gets
 //! there: work that may do that belongs behind a queue.
+//!
+//! A letter holds the whole body. Wherever letters are kept, your customers' data is:
+//! guard it, and remove letters that are no longer needed.
 
 mod letter;
 
