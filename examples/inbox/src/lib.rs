@@ -14,6 +14,8 @@ mod role;
 mod settings;
 mod work;
 
+use std::time::Duration;
+
 use receiver::{Failure, Receiver, Stop, http1};
 use tracing::info;
 
@@ -23,6 +25,9 @@ pub use work::{Work, Worker};
 
 use crate::queue::Queue;
 use crate::role::Role;
+
+/// A put is short: when its process dies, the event may be put again this much later.
+const PUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs the program from its first line of log to its exit code. What it does, its
 /// arguments and its environment say; `work` is done for each event, by the worker.
@@ -51,7 +56,8 @@ async fn start(work: Work) -> Result<(), Failure> {
     let endpoint = receives.then(receiver::endpoint_builder).transpose()?;
     let queue = Queue::open(&settings).await?;
     let receiving = async {
-        let Some(mut endpoint) = endpoint else { return Ok(()) };
+        let Some(endpoint) = endpoint else { return Ok(()) };
+        let mut endpoint = endpoint.lease(PUT_WITHIN);
         if let Some(store) = queue.dedup() {
             endpoint = endpoint.dedup(store);
         }

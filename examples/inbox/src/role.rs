@@ -17,9 +17,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    pub(crate) fn from_arguments(
-        arguments: impl Iterator<Item = String>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
         let arguments: Vec<_> = arguments.collect();
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         match arguments.as_slice() {

@@ -16,9 +16,8 @@ use crate::queue::{Queue, REMEMBERED};
 use crate::settings::Limits;
 
 /// What is done for one event.
-pub type Work = Arc<
-    dyn Fn(Job) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync,
->;
+pub type Work =
+    Arc<dyn Fn(Job) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
 
 /// The pause before a queue that has failed is asked again.
 const PAUSE: Duration = Duration::from_secs(1);

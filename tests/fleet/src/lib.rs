@@ -8,6 +8,8 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod kept;
+pub mod killed;
+pub mod nats;
 pub mod platform;
 pub mod postgres;
 pub mod proxy;

@@ -286,8 +286,11 @@ impl Queue {
         };
         let mut newer = stream.create_consumer(config).await?;
         let old = newer.info().await?.delivered.stream_sequence;
-        let up_to = done.min(old).saturating_add(1);
-        stream.purge().filter(self.events()).sequence(up_to).await?;
+        let up_to = done.min(old);
+        // To purge what comes before the first message would be to purge all of them.
+        if up_to > 0 {
+            stream.purge().filter(self.events()).sequence(up_to + 1).await?;
+        }
         Ok(())
     }
 }

@@ -128,10 +128,8 @@ impl Queue {
             async move { postpone.execute(&pool).await.map(drop) }
         });
         let context = jobs::worker_context();
-        let worker = WorkerBuilder::new(&context)
-            .backend(backend)
-            .concurrency(limits.workers)
-            .build(job);
+        let worker =
+            WorkerBuilder::new(&context).backend(backend).concurrency(limits.workers).build(job);
         jobs::until_stopped(&context, worker.run(), stopping).await
     }
 

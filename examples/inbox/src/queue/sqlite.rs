@@ -64,10 +64,7 @@ impl Queue {
     async fn make(path: &str, name: &str) -> Result<Self, BoxError> {
         let store = SqliteStore::open(path, name).await?;
         store.migrate().await?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(3)
-            .connect_with(options(path))
-            .await?;
+        let pool = SqlitePoolOptions::new().max_connections(3).connect_with(options(path)).await?;
         // Not apalis's `setup`, which sets `synchronous` to OFF: what was answered 200 would
         // then be lost with the power.
         let mut migrations = SqliteStorage::migrations();
@@ -127,10 +124,8 @@ impl Queue {
             async move { postpone.execute(&pool).await.map(drop) }
         });
         let context = jobs::worker_context();
-        let worker = WorkerBuilder::new(&context)
-            .backend(backend)
-            .concurrency(limits.workers)
-            .build(job);
+        let worker =
+            WorkerBuilder::new(&context).backend(backend).concurrency(limits.workers).build(job);
         jobs::until_stopped(&context, worker.run(), stopping).await
     }
 
@@ -167,4 +162,28 @@ fn options(path: impl AsRef<Path>) -> sqlx::sqlite::SqliteConnectOptions {
 
 fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_put_survives_a_loss_of_power() {
+        let folder = std::env::temp_dir().join(format!("inbox-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("inbox.db");
+        let url = format!("sqlite://{}", path.display());
+        let queue = Queue::open(path.to_str().unwrap(), &Settings::of(&url)).await.unwrap();
+        for pool in [queue.store.pool(), &queue.pool] {
+            for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal")] {
+                let ask = sqlx::AssertSqlSafe(format!(
+                    "SELECT cast({pragma} AS text) FROM pragma_{pragma}"
+                ));
+                let found: String = sqlx::query_scalar(ask).fetch_one(pool).await.unwrap();
+                assert_eq!(found, value, "{pragma}");
+            }
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
