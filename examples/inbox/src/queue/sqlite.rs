@@ -20,6 +20,9 @@ use crate::work::Worker;
 /// How long the worker waits for whoever writes: nobody waits for the worker.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// How long a sender's event waits for the connection.
+const ACQUIRE: Duration = Duration::from_millis(1_400);
+
 /// How often the tables are tried to be made, when another process makes them just now.
 const TRIES: u32 = 50;
 
@@ -44,7 +47,8 @@ const DELETE_WORKERS: &str = "\
 /// The queue in a file of SQLite.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    /// The receiver's side: its connections wait for 1 s at most.
+    /// The receiver's side. It has one connection: whoever waits for that one has it as
+    /// soon as it is free, and whoever waits for SQLite's one writer sleeps, and asks again.
     store: SqliteStore,
     /// The worker's and a person's.
     pool: SqlitePool,
@@ -62,8 +66,14 @@ impl Queue {
     }
 
     async fn make(path: &str, name: &str) -> Result<Self, BoxError> {
-        let store = SqliteStore::open(path, name).await?;
-        store.migrate().await?;
+        // It makes the file, and the write-ahead log, whoever else does so just now.
+        SqliteStore::open(path, name).await?.migrate().await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE)
+            .connect_with(SqliteStore::options(path))
+            .await?;
+        let store = SqliteStore::new(pool, name)?;
         let pool = SqlitePoolOptions::new().max_connections(3).connect_with(options(path)).await?;
         // Not apalis's `setup`, which sets `synchronous` to OFF: what was answered 200 would
         // then be lost with the power.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use dataflow_webhooks::testing::Sample;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
-use webhook_fleet_tests::history::Recorder;
+use webhook_fleet_tests::history::{Recorder, answered_200};
 use webhook_fleet_tests::kept::Folder;
 use webhook_fleet_tests::killed::Killed;
 use webhook_fleet_tests::platform::Platform;
@@ -72,7 +72,8 @@ async fn every_event_is_processed_and_none_is_in_the_queue_twice(place: Place) {
     let workers: Vec<_> = names.map(|name| start(&name)).collect();
     let address = receiver.address();
 
-    let history = Arc::new(Recorder::open(&folder.path().join("sender.history")).unwrap());
+    let file = folder.path().join("sender.history");
+    let history = Arc::new(Recorder::open(&file).unwrap());
     let platform = Platform {
         receivers: vec![address],
         events: EVENTS,
@@ -87,6 +88,11 @@ async fn every_event_is_processed_and_none_is_in_the_queue_twice(place: Place) {
     let breaking = spawn_blocking(move || break_at_random(receiver, workers, seed));
     platform.run(history).await;
     let (receiver, mut workers, kills) = breaking.await.unwrap();
+
+    let (answered, sent) = answered_200(&file).unwrap();
+    eprintln!("{sent} attempts at {EVENTS} events; {kills:?} kills of receiver and workers");
+    let never: Vec<_> = ids.iter().filter(|id| !answered.contains(*id)).collect();
+    assert!(never.is_empty(), "never answered 200: {never:?}\n{}", receiver.log());
 
     let end = Instant::now() + Duration::from_secs(60);
     while lines(&workers).len() < EVENTS && Instant::now() < end {
@@ -105,7 +111,7 @@ async fn every_event_is_processed_and_none_is_in_the_queue_twice(place: Place) {
     }
     let runs = lines(&workers);
     let again: usize = runs.values().map(|attempts| attempts.len() - 1).sum();
-    eprintln!("{kills:?} kills of receiver and workers, {again} events ran again");
+    eprintln!("{again} events ran again");
     assert!(kills.0 >= 2 && kills.1 >= 2, "{kills:?}");
     // Only what a killed worker had at hand.
     assert!(again <= kills.1 * JOBS_AT_ONCE, "{again}");

@@ -2,12 +2,11 @@
 //! platform's rules.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
-use webhook_fleet_tests::history::{Recorder, What, read};
+use webhook_fleet_tests::history::{Recorder, answered_200};
 use webhook_fleet_tests::kept::Folder;
 use webhook_fleet_tests::killed::Killed;
 use webhook_fleet_tests::platform::Platform;
@@ -63,7 +62,7 @@ async fn the_totals_are_right_after_any_crash(place: Place) {
     platform.run(history).await;
     let (place, program, kills) = breaking.await.unwrap();
 
-    let (done, attempts) = answered_200(&file);
+    let (done, attempts) = answered_200(&file).unwrap();
     eprintln!("{kills} kills, {attempts} attempts at {EVENTS} events");
     assert!(kills > 10, "{kills}");
     assert_eq!(ids.difference(&done).collect::<Vec<_>>(), [""; 0], "{}", program.log());
@@ -93,17 +92,4 @@ fn break_at_random(mut place: Place, mut program: Killed, seed: u64) -> (Place, 
         }
     }
     (place, program, kills)
-}
-
-/// The events that were answered 200, and how many attempts there were at all.
-fn answered_200(history: &Path) -> (BTreeSet<String>, usize) {
-    let (mut done, mut attempts) = (BTreeSet::new(), 0);
-    for record in read([history]).unwrap() {
-        match record.what {
-            What::Answered { id, status: Some(200), .. } => drop(done.insert(id)),
-            What::Sent { .. } => attempts += 1,
-            _ => {}
-        }
-    }
-    (done, attempts)
 }
