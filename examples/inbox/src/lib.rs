@@ -16,6 +16,7 @@ mod work;
 
 use std::time::Duration;
 
+use dataflow_webhooks_axum::BoxError;
 use receiver::{Failure, Receiver, Stop, http1};
 use tracing::info;
 
@@ -29,20 +30,24 @@ use crate::role::Role;
 /// A put is short: when its process dies, the event may be put again this much later.
 const PUT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Runs the program from its first line of log to its exit code. What it does, its
+/// Runs the program from its first line of log to its exit code. What it does, the
 /// arguments and its environment say; `work` is done for each event, by the worker.
 ///
 /// `program` is the name in the one line that a failure prints.
-pub async fn run<F>(program: &str, work: impl Fn(Job) -> F + Send + Sync + 'static) -> !
+pub async fn run<F>(
+    program: &str,
+    arguments: impl Iterator<Item = String>,
+    work: impl Fn(Job) -> F + Send + Sync + 'static,
+) -> !
 where
-    F: Future<Output = Result<(), dataflow_webhooks_axum::BoxError>> + Send + 'static,
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     receiver::log_to_stderr("info,async_nats=warn,apalis_core=warn");
-    receiver::end(program, start(work::of(work)).await)
+    let started = async { start(Role::from_arguments(arguments)?, work::of(work)).await };
+    receiver::end(program, started.await)
 }
 
-async fn start(work: Work) -> Result<(), Failure> {
-    let role = Role::from_arguments(std::env::args().skip(1))?;
+async fn start(role: Role, work: Work) -> Result<(), Failure> {
     let settings = Settings::from_env()?;
     let (receives, works) = match role {
         Role::Both => (true, true),

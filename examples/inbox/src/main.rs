@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() {
-    inbox::run(env!("CARGO_PKG_NAME"), inbox::process).await
+    inbox::run(env!("CARGO_PKG_NAME"), std::env::args().skip(1), inbox::process).await
 }

@@ -2,25 +2,30 @@
 
 use std::time::Duration;
 
-use apalis::prelude::{BackendExt as _, WorkerBuilder, WorkerBuilderExt as _};
-use apalis_postgres::queries::push_tasks;
-use apalis_postgres::{Config, PostgresStorage};
+use apalis_core::task::Task;
+use apalis_core::worker::context::WorkerContext;
+use apalis_postgres::{Config, PostgresStorage, queries};
 use dataflow_webhooks_axum::BoxError;
 use dataflow_webhooks_sqlx::PostgresStore;
 use receiver::{Failure, in_full, until_done};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgPoolOptions, PgRow};
 use sqlx::{Acquire as _, PgPool, Row as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{Completing, Dead, Item, jobs};
+use super::jobs::{self, Ended};
+use super::{Completing, Dead, Item};
 use crate::settings::{Settings, URL, wrong_url};
 use crate::work::Worker;
 
 /// What PostgreSQL says to a key that is there already.
 const UNIQUE_VIOLATION: &str = "23505";
 
+const REGISTER: &str = "\
+    INSERT INTO apalis.workers (id, worker_type, storage_name) VALUES ($1, $2, 'PgStorage')";
+
 const POSTPONE: &str = "\
-    UPDATE apalis.jobs SET run_at = now() + make_interval(secs => $2) WHERE id = $1";
+    UPDATE apalis.jobs SET run_at = now() + make_interval(secs => $3) \
+    WHERE id = $1 AND lock_by = $2";
 
 const DEAD: &str = "\
     SELECT idempotency_key, job, attempts, last_result ->> 'Err' FROM apalis.jobs \
@@ -87,7 +92,7 @@ impl Queue {
         // apalis fails at a key that is there already, and a failed statement ends a
         // transaction: so it has one of its own inside of this one.
         let mut putting = tx.begin().await?;
-        match push_tasks(&mut *putting, &self.name, vec![jobs::task(item)]).await {
+        match queries::push_tasks(&mut *putting, &self.name, vec![jobs::task(item)]).await {
             Ok(()) => putting.commit().await?,
             Err(apalis_postgres::Error::Database(error)) if is_there_already(&error) => {
                 putting.rollback().await?;
@@ -110,38 +115,18 @@ impl Queue {
             () = self.has_tables.cancelled() => {}
             () = stopping.cancelled() => return Ok(()),
         }
-        let limits = worker.limits();
-        let config = Config::default()
-            .queue(&self.name)
-            .batch_size(jobs::BATCH)
-            .heartbeat_interval(limits.lease / jobs::HEARTBEATS)
-            .missed_heartbeats(jobs::HEARTBEATS as usize)
-            .lock_tasks(false);
-        let backend = PostgresStorage::<Vec<u8>>::new(&self.pool)
-            .with_config(config)
-            .with_codec(jobs::Verbatim)
-            .poll_with_interval(jobs::LOOK);
-        let pool = self.pool.clone();
-        let job = jobs::job(worker, move |id, pause: Duration| {
-            let postpone = sqlx::query(POSTPONE).bind(id).bind(pause.as_secs_f64());
-            let pool = pool.clone();
-            async move { postpone.execute(&pool).await.map(drop) }
-        });
-        let context = jobs::worker_context();
-        let worker =
-            WorkerBuilder::new(&context).backend(backend).concurrency(limits.workers).build(job);
-        jobs::until_stopped(&context, worker.run(), stopping).await
+        jobs::work(self, worker, stopping).await
     }
 
     pub(super) async fn dead(&self) -> Result<Vec<Dead>, BoxError> {
         self.make_tables().await?;
         let rows = sqlx::query(DEAD).bind(&self.name).fetch_all(&self.pool).await?;
-        let dead = |row: sqlx::postgres::PgRow| {
+        let dead = |row: PgRow| {
             Ok(Dead {
                 key: row.try_get(0)?,
                 body: row.try_get::<Vec<u8>, _>(1)?.into(),
                 attempts: u32::try_from(row.try_get::<i32, _>(2)?)?,
-                error: jobs::reason(row.try_get(3)?),
+                error: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
             })
         };
         rows.into_iter().map(dead).collect()
@@ -159,6 +144,44 @@ impl Queue {
             delete.execute(&self.pool).await?;
         }
         Ok(())
+    }
+}
+
+impl jobs::Rows for Queue {
+    async fn register(&self, worker: &WorkerContext) -> Result<(), BoxError> {
+        let register = sqlx::query(REGISTER).bind(worker.name()).bind(&self.name);
+        register.execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn live(&self, worker: &WorkerContext, lease: Duration) -> Result<(), BoxError> {
+        let mut tx = self.pool.begin().await?;
+        queries::keep_alive(&mut *tx, &self.name, worker).await?;
+        queries::reenqueue_orphaned(&mut *tx, &self.name, lease.as_secs()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn take(
+        &self,
+        worker: &WorkerContext,
+        most: usize,
+    ) -> Result<Vec<Task<Vec<u8>>>, BoxError> {
+        let mut tx = self.pool.begin().await?;
+        let config = Config::default().queue(&self.name).batch_size(most);
+        let taken = queries::fetch_next(&mut *tx, &config, worker).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    async fn settle(&self, worker: &WorkerContext, ended: &[Ended]) -> Result<(), BoxError> {
+        let mut tx = self.pool.begin().await?;
+        let results: Vec<_> = ended.iter().map(|ended| &ended.result).collect();
+        queries::handle_results(&mut *tx, &results, worker.name()).await?;
+        for (id, pause) in jobs::postponed(ended) {
+            let postpone = sqlx::query(POSTPONE).bind(id).bind(worker.name());
+            postpone.bind(pause.as_secs_f64()).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
     }
 }
 

@@ -1,24 +1,22 @@
 //! The queue in a file of SQLite: apalis, with a dedup store beside it.
 
-use std::path::Path;
 use std::time::Duration;
 
-use apalis::prelude::{BackendExt as _, WorkerBuilder, WorkerBuilderExt as _};
-use apalis_sqlite::queries::push_tasks;
-use apalis_sqlite::{Config, SqliteStorage};
+use apalis_core::backend::WorkerFilter;
+use apalis_core::task::Task;
+use apalis_core::worker::context::WorkerContext;
+use apalis_sqlite::{Config, SqliteStorage, queries};
 use dataflow_webhooks_axum::BoxError;
 use dataflow_webhooks_sqlx::SqliteStore;
 use receiver::{Failure, in_full};
-use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::sqlite::{SqlitePoolOptions, SqliteRow, SqliteTransaction};
 use sqlx::{Row as _, SqlitePool};
 use tokio_util::sync::CancellationToken;
 
-use super::{Completing, Dead, Item, jobs};
+use super::jobs::{self, Ended};
+use super::{Completing, Dead, Item};
 use crate::settings::{Settings, wrong_url};
 use crate::work::Worker;
-
-/// How long the worker waits for whoever writes: nobody waits for the worker.
-const BUSY: Duration = Duration::from_secs(30);
 
 /// How long a sender's event waits for the connection.
 const ACQUIRE: Duration = Duration::from_millis(1_400);
@@ -26,7 +24,8 @@ const ACQUIRE: Duration = Duration::from_millis(1_400);
 /// How often the tables are tried to be made, when another process makes them just now.
 const TRIES: u32 = 50;
 
-const POSTPONE: &str = "UPDATE Jobs SET run_at = unixepoch() + ?2 WHERE id = ?1";
+const POSTPONE: &str = "\
+    UPDATE Jobs SET run_at = unixepoch() + ?3 WHERE id = ?1 AND lock_by = ?2";
 
 const DEAD: &str = "\
     SELECT idempotency_key, job, attempts, last_result ->> '$.Err' FROM Jobs \
@@ -47,11 +46,9 @@ const DELETE_WORKERS: &str = "\
 /// The queue in a file of SQLite.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    /// The receiver's side. It has one connection: whoever waits for that one has it as
+    /// It has one connection, for all there is to do: whoever waits for that one has it as
     /// soon as it is free, and whoever waits for SQLite's one writer sleeps, and asks again.
     store: SqliteStore,
-    /// The worker's and a person's.
-    pool: SqlitePool,
     name: String,
 }
 
@@ -71,10 +68,7 @@ impl Queue {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE)
-            .connect_with(SqliteStore::options(path))
-            .await?;
-        let store = SqliteStore::new(pool, name)?;
-        let pool = SqlitePoolOptions::new().max_connections(3).connect_with(options(path)).await?;
+            .connect_lazy_with(SqliteStore::options(path));
         // Not apalis's `setup`, which sets `synchronous` to OFF: what was answered 200 would
         // then be lost with the power.
         let mut migrations = SqliteStorage::migrations();
@@ -89,11 +83,24 @@ impl Queue {
             made = migrations.run(&pool).await;
         }
         made?;
-        Ok(Self { store, pool, name: name.to_owned() })
+        Ok(Self { store: SqliteStore::new(pool, name)?, name: name.to_owned() })
     }
 
     pub(super) fn store(&self) -> &SqliteStore {
         &self.store
+    }
+
+    fn pool(&self) -> &SqlitePool {
+        self.store.pool()
+    }
+
+    /// The one writer, from its first statement on.
+    async fn begin(&self) -> sqlx::Result<SqliteTransaction<'static>> {
+        self.pool().begin_with("BEGIN IMMEDIATE").await
+    }
+
+    fn config(&self) -> Config {
+        Config::default().queue(&self.name)
     }
 
     pub(super) async fn put(
@@ -101,14 +108,13 @@ impl Queue {
         item: &Item,
         completing: Option<Completing<'_>>,
     ) -> Result<(), BoxError> {
-        let mut tx = self.store.pool().begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.begin().await?;
         // A key that is there already changes nothing.
-        push_tasks(&mut *tx, &self.name, &[jobs::task(item)]).await?;
+        queries::push_tasks(&mut *tx, &self.name, &[jobs::task(item)]).await?;
         if let Some(Completing { claim, terms }) = completing {
             self.store.commit_in(&mut tx, claim, terms).await?;
         }
-        tx.commit().await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     pub(super) async fn work(
@@ -116,37 +122,17 @@ impl Queue {
         worker: &Worker,
         stopping: &CancellationToken,
     ) -> Result<(), BoxError> {
-        let limits = worker.limits();
-        let config = Config::default()
-            .queue(&self.name)
-            .batch_size(jobs::BATCH)
-            .heartbeat_interval(limits.lease / jobs::HEARTBEATS)
-            .missed_heartbeats(jobs::HEARTBEATS as usize)
-            .lock_tasks(false);
-        let backend = SqliteStorage::<Vec<u8>>::new(&self.pool)
-            .with_config(config)
-            .with_codec(jobs::Verbatim)
-            .poll_with_interval(jobs::LOOK);
-        let pool = self.pool.clone();
-        let job = jobs::job(worker, move |id, pause: Duration| {
-            let postpone = sqlx::query(POSTPONE).bind(id).bind(seconds(pause));
-            let pool = pool.clone();
-            async move { postpone.execute(&pool).await.map(drop) }
-        });
-        let context = jobs::worker_context();
-        let worker =
-            WorkerBuilder::new(&context).backend(backend).concurrency(limits.workers).build(job);
-        jobs::until_stopped(&context, worker.run(), stopping).await
+        jobs::work(self, worker, stopping).await
     }
 
     pub(super) async fn dead(&self) -> Result<Vec<Dead>, BoxError> {
-        let rows = sqlx::query(DEAD).bind(&self.name).fetch_all(&self.pool).await?;
-        let dead = |row: sqlx::sqlite::SqliteRow| {
+        let rows = sqlx::query(DEAD).bind(&self.name).fetch_all(self.pool()).await?;
+        let dead = |row: SqliteRow| {
             Ok(Dead {
                 key: row.try_get(0)?,
                 body: row.try_get::<Vec<u8>, _>(1)?.into(),
                 attempts: row.try_get(2)?,
-                error: jobs::reason(row.try_get(3)?),
+                error: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
             })
         };
         rows.into_iter().map(dead).collect()
@@ -154,20 +140,55 @@ impl Queue {
 
     pub(super) async fn retry(&self, key: &str) -> Result<bool, BoxError> {
         let retry = sqlx::query(RETRY).bind(&self.name).bind(key);
-        Ok(retry.execute(&self.pool).await?.rows_affected() > 0)
+        Ok(retry.execute(self.pool()).await?.rows_affected() > 0)
     }
 
     pub(super) async fn clean_up(&self, older_than: Duration) -> Result<(), BoxError> {
         for delete in [DELETE_DONE, DELETE_WORKERS] {
             let delete = sqlx::query(delete).bind(&self.name).bind(seconds(older_than));
-            delete.execute(&self.pool).await?;
+            delete.execute(self.pool()).await?;
         }
         Ok(())
     }
 }
 
-fn options(path: impl AsRef<Path>) -> sqlx::sqlite::SqliteConnectOptions {
-    SqliteStore::options(path).busy_timeout(BUSY)
+impl jobs::Rows for Queue {
+    async fn register(&self, worker: &WorkerContext) -> Result<(), BoxError> {
+        let mut tx = self.begin().await?;
+        queries::register_worker(&mut *tx, &self.config(), worker, "SqliteStorage").await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn live(&self, worker: &WorkerContext, lease: Duration) -> Result<(), BoxError> {
+        let mut tx = self.begin().await?;
+        queries::keep_alive(&mut *tx, &self.config(), worker).await?;
+        let others = WorkerFilter::AllExcept(worker.name().to_owned());
+        queries::reenqueue_orphaned(&mut *tx, seconds(lease), &self.name, &others).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn take(
+        &self,
+        worker: &WorkerContext,
+        most: usize,
+    ) -> Result<Vec<Task<Vec<u8>>>, BoxError> {
+        let mut tx = self.begin().await?;
+        let config = self.config().batch_size(most);
+        let taken = queries::fetch_next(&mut *tx, &config, worker).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    async fn settle(&self, worker: &WorkerContext, ended: &[Ended]) -> Result<(), BoxError> {
+        let mut tx = self.begin().await?;
+        let results: Vec<_> = ended.iter().map(|ended| &ended.result).collect();
+        queries::ack_tasks(&mut *tx, &results, worker.name()).await?;
+        for (id, pause) in jobs::postponed(ended) {
+            let postpone = sqlx::query(POSTPONE).bind(id).bind(worker.name()).bind(seconds(pause));
+            postpone.execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
 }
 
 fn seconds(time: Duration) -> i64 {
@@ -185,14 +206,11 @@ mod tests {
         let path = folder.join("inbox.db");
         let url = format!("sqlite://{}", path.display());
         let queue = Queue::open(path.to_str().unwrap(), &Settings::of(&url)).await.unwrap();
-        for pool in [queue.store.pool(), &queue.pool] {
-            for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal")] {
-                let ask = sqlx::AssertSqlSafe(format!(
-                    "SELECT cast({pragma} AS text) FROM pragma_{pragma}"
-                ));
-                let found: String = sqlx::query_scalar(ask).fetch_one(pool).await.unwrap();
-                assert_eq!(found, value, "{pragma}");
-            }
+        for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal")] {
+            let sql = format!("SELECT cast({pragma} AS text) FROM pragma_{pragma}");
+            let ask = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+            let found: String = ask.fetch_one(queue.pool()).await.unwrap();
+            assert_eq!(found, value, "{pragma}");
         }
         std::fs::remove_dir_all(folder).unwrap();
     }

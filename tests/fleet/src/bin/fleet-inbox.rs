@@ -18,7 +18,7 @@ struct Told {
 
 #[tokio::main]
 async fn main() {
-    inbox::run("fleet-inbox", job).await
+    inbox::run("fleet-inbox", std::env::args().skip(1), job).await
 }
 
 async fn job(job: Job) -> Result<(), BoxError> {
