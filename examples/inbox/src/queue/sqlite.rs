@@ -9,14 +9,18 @@ use apalis_sqlite::{Config, SqliteStorage, queries};
 use dataflow_webhooks_axum::BoxError;
 use dataflow_webhooks_sqlx::SqliteStore;
 use receiver::{Failure, in_full};
-use sqlx::sqlite::{SqlitePoolOptions, SqliteRow, SqliteTransaction};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTransaction};
+use sqlx::{Connection as _, Row as _, Sqlite, SqlitePool};
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::{self, Ended};
 use super::{Completing, Dead, Item};
 use crate::settings::{Settings, wrong_url};
 use crate::work::Worker;
+
+/// Begins as the one writer: what has read cannot become it.
+const WRITE: &str = "BEGIN IMMEDIATE";
 
 /// How long a sender's event waits for the connection.
 const ACQUIRE: Duration = Duration::from_millis(1_400);
@@ -68,9 +72,8 @@ impl Queue {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE)
-            .connect_lazy_with(SqliteStore::options(path));
-        // Not apalis's `setup`, which sets `synchronous` to OFF: what was answered 200 would
-        // then be lost with the power.
+            .connect_lazy_with(SqliteStore::options(path).synchronous(SqliteSynchronous::Normal));
+        // Not apalis's `setup`, which sets `synchronous` to OFF.
         let mut migrations = SqliteStorage::migrations();
         // Yours may be in the same file.
         migrations.set_ignore_missing(true);
@@ -94,9 +97,17 @@ impl Queue {
         self.store.pool()
     }
 
-    /// The one writer, from its first statement on.
     async fn begin(&self) -> sqlx::Result<SqliteTransaction<'static>> {
-        self.pool().begin_with("BEGIN IMMEDIATE").await
+        self.pool().begin_with(WRITE).await
+    }
+
+    /// The connection, with each commit on the disk before it is done. Only a put needs
+    /// that: its sender will not come again. A claim, or what became of a job, that is lost
+    /// with the power is made again.
+    async fn durable(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
+        let mut connection = self.pool().acquire().await?;
+        sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
+        Ok(connection)
     }
 
     fn config(&self) -> Config {
@@ -108,13 +119,17 @@ impl Queue {
         item: &Item,
         completing: Option<Completing<'_>>,
     ) -> Result<(), BoxError> {
-        let mut tx = self.begin().await?;
+        let mut connection = self.durable().await?;
+        let mut tx = connection.begin_with(WRITE).await?;
         // A key that is there already changes nothing.
         queries::push_tasks(&mut *tx, &self.name, &[jobs::task(item)]).await?;
         if let Some(Completing { claim, terms }) = completing {
             self.store.commit_in(&mut tx, claim, terms).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        // Where this fails the next ones are slower, and no less safe.
+        let _ = sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *connection).await;
+        Ok(())
     }
 
     pub(super) async fn work(
@@ -206,10 +221,11 @@ mod tests {
         let path = folder.join("inbox.db");
         let url = format!("sqlite://{}", path.display());
         let queue = Queue::open(path.to_str().unwrap(), &Settings::of(&url)).await.unwrap();
+        let mut connection = queue.durable().await.unwrap();
         for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal")] {
             let sql = format!("SELECT cast({pragma} AS text) FROM pragma_{pragma}");
             let ask = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
-            let found: String = ask.fetch_one(queue.pool()).await.unwrap();
+            let found: String = ask.fetch_one(&mut *connection).await.unwrap();
             assert_eq!(found, value, "{pragma}");
         }
         std::fs::remove_dir_all(folder).unwrap();

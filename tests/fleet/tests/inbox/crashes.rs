@@ -59,7 +59,7 @@ async fn every_event_is_processed_and_none_is_in_the_queue_twice(place: Place) {
     let variables = [
         ("QUEUE_URL", &*url),
         ("WORKERS", &*jobs),
-        ("LEASE", "2"),
+        ("LEASE", "4"),
         ("RETRY_AFTER", "1"),
         ("RUST_LOG", "error"),
     ];
