@@ -34,7 +34,7 @@ const ATTEMPTS_TAKE: Duration = Duration::from_secs(12);
 
 /// Each of the documented types in turn. A job that fails does so in its first attempt.
 fn any_event(number: usize) -> Sample {
-    let job = if number % 20 == 0 { "fails first" } else { "" };
+    let job = if number.is_multiple_of(20) { "fails first" } else { "" };
     Platform::any_type(number).data("job", job)
 }
 
