@@ -24,7 +24,7 @@ on! {
 }
 
 const EVENTS: usize = 2_000;
-const EVENTS_PER_SECOND: u32 = 200;
+const EVENTS_PER_SECOND: u32 = 150;
 const WORKERS: usize = 2;
 const JOBS_AT_ONCE: usize = 4;
 
@@ -79,7 +79,8 @@ async fn every_event_is_processed_and_none_is_in_the_queue_twice(place: Place) {
         events: EVENTS,
         events_per_second: EVENTS_PER_SECOND,
         minute: ATTEMPTS_TAKE.div_f64(Platform::all_pauses()),
-        patience: Duration::from_millis(1_500),
+        // What is slow on a loaded machine is not sent again, which would load it more.
+        patience: Duration::from_secs(4),
         double_one_in: 4,
         sample: any_event,
         seed,
