@@ -1,6 +1,6 @@
 //! `cargo xtask bench-stores`: what the dedup stores cost, on real servers that this starts
 //! itself: time and size of a record, and deliveries a second beside what the servers'
-//! own tools reach.
+//! own tools reach. And `cargo xtask bench-inbox`: how soon `examples/inbox` answers.
 //!
 //! This file owns the command line and the order in which things are measured.
 
@@ -8,6 +8,7 @@ mod cpu;
 mod deliveries;
 mod disk;
 mod figures;
+mod inbox;
 mod operations;
 mod plot;
 mod report;
@@ -51,12 +52,20 @@ struct Options {
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    if arguments == [deliveries::RECEIVE] {
-        let built = Builder::new_multi_thread().enable_all().build();
-        return match built {
-            Ok(runtime) => runtime.block_on(deliveries::receive()),
-            Err(error) => failed(&error.into()),
-        };
+    match arguments.split_first() {
+        Some((first, rest)) if first == inbox::MEASURE => {
+            return inbox::measure(rest).unwrap_or_else(|error| failed(&error));
+        }
+        Some((first, rest)) if first == inbox::RUN || first == deliveries::RECEIVE => {
+            return match Builder::new_multi_thread().enable_all().build() {
+                Ok(runtime) if first == inbox::RUN => {
+                    runtime.block_on(inbox::run(rest.iter().cloned()))
+                }
+                Ok(runtime) => runtime.block_on(deliveries::receive()),
+                Err(error) => failed(&error.into()),
+            };
+        }
+        _ => {}
     }
     let options = match Options::read(arguments.into_iter()) {
         Ok(Some(options)) => options,

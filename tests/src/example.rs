@@ -12,7 +12,7 @@ use crate::lines::{Lines, until};
 use crate::receiver::SECRET;
 
 /// The packages of `examples/` that have a program which tests start.
-const EXAMPLES: [&str; 8] = [
+const EXAMPLES: [&str; 9] = [
     "quickstart",
     "axum-receiver",
     "actix-receiver",
@@ -21,10 +21,11 @@ const EXAMPLES: [&str; 8] = [
     "lambda-receiver",
     "observability",
     "transactional",
+    "inbox",
 ];
 
 /// What any of them reads from its environment.
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 19] = [
     "ALLOWED_SOURCES",
     "ALLOWED_SOURCES_REPORT_ONLY",
     "BIND",
@@ -34,10 +35,16 @@ const VARIABLES: [&str; 13] = [
     "DEDUP_SCOPE",
     "DEDUP_URL",
     "FORWARDED_HEADER",
+    "LEASE",
+    "MAX_ATTEMPTS",
     "METRICS_BIND",
     "NO_COLOR",
+    "QUEUE_NAME",
+    "QUEUE_URL",
+    "RETRY_AFTER",
     "RUST_LOG",
     "TRUSTED_PROXIES",
+    "WORKERS",
 ];
 
 /// An example's program, which runs until this is dropped.

@@ -1,5 +1,5 @@
-//! `cargo xtask bench-http` and `cargo xtask bench-stores`: each is a program of its own,
-//! measured as a release build.
+//! `cargo xtask bench-http`, `bench-stores` and `bench-inbox`: programs of their own,
+//! measured as release builds.
 
 use crate::machine;
 use crate::run::{Outcome, cargo, run as go};
@@ -14,6 +14,13 @@ pub(crate) fn http(workspace: &Workspace, args: &[String]) -> Outcome {
 pub(crate) fn stores(workspace: &Workspace, args: &[String]) -> Outcome {
     machine::provide(&workspace.root, machine::OF_BENCH_STORES)?;
     measure(workspace, "bench-stores", args)
+}
+
+/// How soon `examples/inbox` answers, on each of its queues.
+pub(crate) fn inbox(workspace: &Workspace, args: &[String]) -> Outcome {
+    machine::provide(&workspace.root, machine::OF_BENCH_INBOX)?;
+    let args: Vec<_> = std::iter::once("inbox".to_owned()).chain(args.iter().cloned()).collect();
+    measure(workspace, "bench-stores", &args)
 }
 
 fn measure(workspace: &Workspace, package: &str, args: &[String]) -> Outcome {

@@ -27,6 +27,7 @@ pub(crate) const OF_TESTS: &[Need] = &[
     REDIS_SERVER,
     REDIS_CLI,
     POSTGRES,
+    NATS_SERVER,
     SETPRIV,
     CC,
 ];
@@ -37,6 +38,8 @@ const REDIS_CLI: Need =
     Need { what: "redis-cli", program: "redis-cli", from: 0, packages: &["redis-tools"] };
 const POSTGRES: Need =
     Need { what: "postgres", program: "postgres", from: 13, packages: &["postgresql"] };
+const NATS_SERVER: Need =
+    Need { what: "nats-server", program: "nats-server", from: 0, packages: &["nats-server"] };
 const SETPRIV: Need =
     Need { what: "setpriv", program: "setpriv", from: 0, packages: &["util-linux"] };
 const CC: Need = Need { what: "cc", program: "cc", from: 0, packages: &["gcc", "libc6-dev"] };
@@ -57,6 +60,9 @@ pub(crate) const OF_BENCH_STORES: &[Need] = &[
     SETPRIV,
     CC,
 ];
+
+/// What the benchmark of the inbox needs: its queues.
+pub(crate) const OF_BENCH_INBOX: &[Need] = &[POSTGRES, NATS_SERVER, SETPRIV, CC];
 
 /// What the fuzzer needs: libFuzzer is C++.
 pub(crate) const OF_FUZZ: &[Need] =

@@ -34,9 +34,9 @@ Colours are used on a terminal only, and never when NO_COLOR is set.";
 
 const TEST_NEEDS: &str = "\
 Needs node (18 or newer), python3, curl, promtool, redis-server (6 or newer),
-redis-cli, postgres (13 or newer), setpriv and cc. What is missing is installed
-with apt-get when this runs as root on Debian; elsewhere the line to run is
-printed and the exit code is 2. No test is skipped.
+redis-cli, postgres (13 or newer), nats-server, setpriv and cc. What is missing is
+installed with apt-get when this runs as root on Debian; elsewhere the line to
+run is printed and the exit code is 2. No test is skipped.
 
 The tests see WEBHOOK_TESTS_BIN_DIR, the folder where the examples were built.";
 
@@ -50,6 +50,10 @@ const BENCH_STORES_NEEDS: &str = "\
 Needs redis-server, redis-cli, redis-benchmark, postgres, pgbench, setpriv and
 cc, and provides them as `cargo xtask test` does. The picture in docs/ is drawn
 anew.";
+
+const BENCH_INBOX_NEEDS: &str = "\
+Needs postgres, nats-server, setpriv and cc, and provides them as `cargo xtask
+test` does.";
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "The verbs of this repository.", after_help = EXIT_CODES)]
@@ -104,6 +108,13 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Measure how soon the inbox answers while its work takes long (release build)
+    #[command(after_help = BENCH_INBOX_NEEDS)]
+    BenchInbox {
+        /// Handed to the benchmark program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -126,6 +137,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Fleet { events, seed, store } => fleet::run(&workspace, events, seed, store),
         Verb::BenchHttp { args } => bench::http(&workspace, &args),
         Verb::BenchStores { args } => bench::stores(&workspace, &args),
+        Verb::BenchInbox { args } => bench::inbox(&workspace, &args),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use dataflow_webhooks::event::{PipelineRunCompleted, PipelineRunFailed};
-use dataflow_webhooks::{Delivery, EventPayload};
+use dataflow_webhooks::{Delivery, Event, EventPayload};
 use serde::Serialize;
 use tracing::{error, info, warn};
 
@@ -15,7 +15,19 @@ use tracing::{error, info, warn};
 /// The event is not processed, and the log says why: answer 500, and it comes
 /// again.
 pub async fn process(delivery: &Delivery) -> io::Result<()> {
-    let event = delivery.event();
+    act_on(&delivery.event());
+    print(&Processed {
+        event_id: delivery.id(),
+        r#type: delivery.event_type().as_str(),
+        epoch: delivery.epoch(),
+        key: delivery.key(),
+    })
+    .await
+}
+
+/// What an event is received for, wherever it comes from: the part of [`process`] to make
+/// your own.
+pub fn act_on(event: &Event) {
     match &event.payload {
         EventPayload::PipelineRunCompleted(run) => pipeline_completed(run),
         EventPayload::PipelineRunFailed(run) => pipeline_failed(run),
@@ -23,9 +35,6 @@ pub async fn process(delivery: &Delivery) -> io::Result<()> {
         // In the log it is escaped and cut (`?`): a sender can write anything there.
         _ => info!(event_type = ?event.event_type, "unhandled event type"),
     }
-    print_line(delivery)
-        .await
-        .inspect_err(|error| error!("the event's line could not be written to stdout: {error}"))
 }
 
 fn pipeline_completed(run: &PipelineRunCompleted) {
@@ -58,20 +67,21 @@ struct Processed<'a> {
     key: &'a str,
 }
 
-/// Writes the line and flushes it: when the sender has its 200, the line is out.
-async fn print_line(delivery: &Delivery) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&Processed {
-        event_id: delivery.id(),
-        r#type: delivery.event_type().as_str(),
-        epoch: delivery.epoch(),
-        key: delivery.key(),
-    })?;
+/// Writes a line of JSON to stdout and flushes it: when this is done, the line is out.
+///
+/// # Errors
+///
+/// It could not be written, and the log says why.
+pub async fn print(line: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(line)?;
     line.push(b'\n');
     // A pipe that nobody reads from blocks: it must not block the runtime.
-    tokio::task::spawn_blocking(move || {
+    let written = tokio::task::spawn_blocking(move || {
         let mut stdout = io::stdout().lock();
         stdout.write_all(&line)?;
         stdout.flush()
-    })
-    .await?
+    });
+    written
+        .await?
+        .inspect_err(|error| error!("the event's line could not be written to stdout: {error}"))
 }

@@ -23,10 +23,10 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 pub use again::until_done;
-pub use events::process;
+pub use events::{act_on, print, process};
 pub use failure::{Failure, end, in_full};
 pub use log::log_to_stderr;
-pub use settings::{Settings, address, endpoint, endpoint_builder};
+pub use settings::{Settings, address, endpoint, endpoint_builder, text};
 pub use signals::Stop;
 
 /// Where the platform delivers to.

@@ -141,7 +141,11 @@ fn proxies() -> Result<Option<(ForwardedHeader, Vec<IpNet>)>, String> {
 }
 
 /// A variable's text, `None` where it is not set.
-pub(crate) fn text(name: &str) -> Result<Option<String>, String> {
+///
+/// # Errors
+///
+/// It is no text. The message is for [`Failure::in_configuration`].
+pub fn text(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(text) => Ok(Some(text)),
         Err(VarError::NotPresent) => Ok(None),

@@ -9,6 +9,8 @@ pub mod fleet;
 pub mod gone;
 pub mod history;
 pub mod kept;
+pub mod killed;
+pub mod nats;
 pub mod platform;
 pub mod postgres;
 pub mod proxy;

@@ -8,6 +8,7 @@
 mod check;
 mod story;
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -226,4 +227,22 @@ pub fn read<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> io::Result<Ve
     }
     records.sort_by_key(|record: &Record| record.at);
     Ok(records)
+}
+
+/// The events that were answered 200, and how many attempts there were at all, in the
+/// history of a sender.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn answered_200(history: &Path) -> io::Result<(BTreeSet<String>, usize)> {
+    let (mut done, mut attempts) = (BTreeSet::new(), 0);
+    for record in read([history])? {
+        match record.what {
+            What::Answered { id, status: Some(200), .. } => drop(done.insert(id)),
+            What::Sent { .. } => attempts += 1,
+            _ => {}
+        }
+    }
+    Ok((done, attempts))
 }

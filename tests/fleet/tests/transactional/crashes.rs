@@ -2,8 +2,6 @@
 //! platform's rules.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +9,11 @@ use dataflow_webhooks::dedup::Terms;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use webhook_fleet_tests::history::{Recorder, What, read};
-use webhook_fleet_tests::kept::{Folder, Kept, free_port, within};
+use webhook_fleet_tests::history::{Recorder, answered_200};
+use webhook_fleet_tests::kept::Folder;
+use webhook_fleet_tests::killed::Killed;
 use webhook_fleet_tests::platform::{LastRetry, Platform};
-use webhook_tests::{Chance, Example, Request, SECRET};
+use webhook_tests::{Chance, Example, Request};
 
 use crate::place::{Place, Totals};
 use crate::{PROGRAM, completed_run, on_each_database, pipeline, records};
@@ -39,8 +38,9 @@ fn expected() -> Totals {
 async fn the_totals_are_right_after_any_crash(place: Place) {
     let seed = Chance::seed_of_this_run();
     let folder = Folder::new("fleet-transactional");
-    let program = Killed::start(&place, &folder);
-    let address = program.address;
+    let variables = [("DATABASE_URL", &*place.url()), ("RUST_LOG", "warn")];
+    let program = Killed::start(&Example::path(PROGRAM), &[], &variables, (&folder, "log"));
+    let address = program.address();
     let file = folder.path().join("sender.history");
     let history = Arc::new(Recorder::open(&file).unwrap());
     let (whole, is_whole) = watch::channel(false);
@@ -69,7 +69,7 @@ async fn the_totals_are_right_after_any_crash(place: Place) {
     };
     let ((), (place, program, kills)) = tokio::join!(platform.run(history), broken);
 
-    let (done, attempts) = answered_200(&file);
+    let (done, attempts) = answered_200(&file).unwrap();
     eprintln!("{kills} kills, {attempts} attempts at {EVENTS} events");
     assert!(kills > 10, "{kills}");
     assert_eq!(ids.difference(&done).collect::<Vec<_>>(), [""; 0], "{}", program.log());
@@ -99,60 +99,4 @@ fn break_at_random(mut place: Place, mut program: Killed, seed: u64) -> (Place, 
         }
     }
     (place, program, kills)
-}
-
-/// The events that were answered 200, and how many attempts there were at all.
-fn answered_200(history: &Path) -> (BTreeSet<String>, usize) {
-    let (mut done, mut attempts) = (BTreeSet::new(), 0);
-    for record in read([history]).unwrap() {
-        match record.what {
-            What::Answered { id, status: Some(200), .. } => drop(done.insert(id)),
-            What::Sent { .. } => attempts += 1,
-            _ => {}
-        }
-    }
-    (done, attempts)
-}
-
-/// The program, killed and started again on an address that it keeps.
-struct Killed {
-    address: SocketAddr,
-    arguments: Vec<String>,
-    log: PathBuf,
-    process: Option<Kept>,
-}
-
-impl Killed {
-    fn start(place: &Place, folder: &Folder) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let arguments = vec![
-            "-i".to_owned(),
-            format!("BIND={address}"),
-            format!("DATABASE_URL={}", place.url()),
-            format!("DATAFLOW_WEBHOOK_SECRET={SECRET}"),
-            "RUST_LOG=warn".to_owned(),
-            Example::path(PROGRAM).to_str().unwrap().to_owned(),
-        ];
-        let log = folder.path().join("log");
-        let mut program = Self { address, arguments, log, process: None };
-        program.restart();
-        program
-    }
-
-    /// SIGKILL, if it runs, and another one.
-    fn restart(&mut self) {
-        self.process = None;
-        let mut process = Kept::start("env", &self.arguments, &self.log, "coreutils");
-        let is_up = || std::net::TcpStream::connect(self.address).is_ok();
-        let patience = Duration::from_secs(60);
-        assert!(within(patience, || process.has_ended() || is_up()), "{}", self.log());
-        assert!(!process.has_ended(), "{}", self.log());
-        self.process = Some(process);
-    }
-
-    /// The end of what it has written.
-    fn log(&self) -> String {
-        let log = std::fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
-    }
 }

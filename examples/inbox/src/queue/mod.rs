@@ -1,0 +1,183 @@
+//! The durable queue, of one kind or another, and what all of them promise:
+//!
+//! - What was put is there after any crash, and is given out until a run has succeeded or it
+//!   was given up on.
+//! - The event's key is the queue's own: to put an event again changes nothing, for as long
+//!   as the sender may come again, whether the first one has run meanwhile or not.
+//! - Runs are counted where the job is, so that one which kills its process is given up on
+//!   as well.
+
+mod jobs;
+mod nats;
+mod postgres;
+mod sqlite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dataflow_webhooks_axum::BoxError;
+use dataflow_webhooks_axum::dedup::{Claim, DedupKey, DedupStore, Terms};
+use receiver::Failure;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::{Settings, wrong_url};
+use crate::work::Worker;
+
+/// How long the queue remembers an event that was processed: three times the sender's retry
+/// schedule, which ends 7 h 22 min after the first attempt ("Error Handling").
+pub const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The name under which a key of the endpoint's is kept with a job.
+const SIGNED_WITH: &str = "signed_with";
+
+/// A durable queue.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Queue {
+    /// apalis on a file of SQLite.
+    Sqlite(sqlite::Queue),
+    /// apalis on PostgreSQL.
+    Postgres(postgres::Queue),
+    /// A stream of NATS JetStream.
+    Nats(nats::Queue),
+}
+
+/// What is put into a queue.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_structs, reason = "who puts sets it up")]
+pub struct Item {
+    /// The event's key, which is the queue's own.
+    pub key: DedupKey,
+    /// The verified bytes, as they came.
+    pub body: Bytes,
+    /// The name of the key that they were signed with.
+    pub signed_with: String,
+}
+
+/// The claim that a put completes, where the queue can do both in one transaction.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::exhaustive_structs, reason = "who puts sets it up")]
+pub struct Completing<'a> {
+    /// The delivery's.
+    pub claim: &'a Claim,
+    /// The endpoint's.
+    pub terms: Terms,
+}
+
+/// An event that was given up on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Dead {
+    /// Its key.
+    pub key: String,
+    /// The verified bytes.
+    pub body: Bytes,
+    /// How often it was taken out of the queue.
+    pub attempts: u32,
+    /// What the last attempt died of.
+    pub error: String,
+}
+
+/// Calls one of the three.
+macro_rules! each {
+    ($queue:expr, $it:ident => $call:expr) => {
+        match $queue {
+            Queue::Sqlite($it) => $call,
+            Queue::Postgres($it) => $call,
+            Queue::Nats($it) => $call,
+        }
+    };
+}
+
+impl Queue {
+    /// Opens the queue that the settings name. A server that is away does not keep the
+    /// program from starting: deliveries are answered 503 until it is there.
+    ///
+    /// # Errors
+    ///
+    /// The URL is wrong (exit code 2), or the file cannot be made (1).
+    pub async fn open(settings: &Settings) -> Result<Self, Failure> {
+        match settings.url.split_once("://") {
+            Some(("sqlite", path)) => sqlite::Queue::open(path, settings).await.map(Self::Sqlite),
+            Some(("postgres" | "postgresql", _)) => {
+                postgres::Queue::open(settings).map(Self::Postgres)
+            }
+            Some(("nats" | "tls", _)) => nats::Queue::open(settings).await.map(Self::Nats),
+            _ => Err(wrong_url("it must begin with sqlite://, postgres://, nats:// or tls://")),
+        }
+    }
+
+    /// The dedup store in the same database, where there is one.
+    #[must_use]
+    pub fn dedup(&self) -> Option<Arc<dyn DedupStore>> {
+        match self {
+            Self::Sqlite(queue) => Some(Arc::new(queue.store().clone())),
+            Self::Postgres(queue) => Some(Arc::new(queue.store().clone())),
+            Self::Nats(_) => None,
+        }
+    }
+
+    /// Puts an event into the queue, and completes its claim in the same transaction where
+    /// there is such a thing. When this is done, the event survives any crash.
+    ///
+    /// # Errors
+    ///
+    /// Nobody knows whether it is in the queue, or the claim was lost and it is not: answer
+    /// with an error, and the sender comes again. To put it again does no harm.
+    pub async fn put(
+        &self,
+        item: &Item,
+        completing: Option<Completing<'_>>,
+    ) -> Result<(), BoxError> {
+        match self {
+            Self::Sqlite(queue) => queue.put(item, completing).await,
+            Self::Postgres(queue) => queue.put(item, completing).await,
+            // The road commits the claim after the answer; a crash between the two leaves it
+            // to the queue to know the event.
+            Self::Nats(queue) => queue.put(item).await,
+        }
+    }
+
+    /// Works until `stopping`, and then to the end of the jobs that run.
+    ///
+    /// # Errors
+    ///
+    /// The queue has failed. Jobs that ran meanwhile may run again.
+    pub async fn work(
+        &self,
+        worker: &Worker,
+        stopping: &CancellationToken,
+    ) -> Result<(), BoxError> {
+        each!(self, queue => queue.work(worker, stopping).await)
+    }
+
+    /// The events that were given up on, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The queue cannot be asked.
+    pub async fn dead(&self) -> Result<Vec<Dead>, BoxError> {
+        each!(self, queue => queue.dead().await)
+    }
+
+    /// Deletes what was processed longer ago than this. What waits, runs, or was given up on
+    /// stays.
+    ///
+    /// # Errors
+    ///
+    /// The queue cannot be asked.
+    pub async fn clean_up(&self, older_than: Duration) -> Result<(), BoxError> {
+        each!(self, queue => queue.clean_up(older_than).await)
+    }
+
+    /// Has the event with this key run again, its attempts counted anew, if it was given up
+    /// on; tells whether it was.
+    ///
+    /// # Errors
+    ///
+    /// The queue cannot be asked.
+    pub async fn retry(&self, key: &str) -> Result<bool, BoxError> {
+        each!(self, queue => queue.retry(key).await)
+    }
+}

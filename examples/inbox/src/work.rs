@@ -1,0 +1,162 @@
+//! One job out of any queue: its run, what comes of it, and the end of them all.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dataflow_webhooks_axum::{BoxError, Event};
+use receiver::{Failure, Stop, in_full};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
+
+use crate::job::Job;
+use crate::queue::{Queue, REMEMBERED};
+use crate::settings::Limits;
+
+/// What is done for one event.
+pub type Work =
+    Arc<dyn Fn(Job) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
+
+/// The pause before a queue that has failed is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often that which is remembered no longer is deleted.
+const CLEANUP: Duration = Duration::from_secs(10 * 60);
+
+/// A function as [`Work`].
+pub(crate) fn of<F>(work: impl Fn(Job) -> F + Send + Sync + 'static) -> Work
+where
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    Arc::new(move |job| Box::pin(work(job)))
+}
+
+/// Runs jobs, whichever queue they come from.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "it is a function and its limits")]
+pub struct Worker {
+    work: Work,
+    limits: Limits,
+}
+
+/// A job as it lies in a queue.
+pub(crate) struct Queued {
+    /// The event's key, for the log.
+    pub(crate) key: String,
+    pub(crate) body: Bytes,
+    pub(crate) signed_with: String,
+    /// This attempt included.
+    pub(crate) attempt: u32,
+}
+
+/// What is to become of a job after a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Done,
+    /// It failed, and is to run again after this time.
+    Again(Duration, String),
+    /// It is kept for a person to look at.
+    GivenUp(String),
+}
+
+impl Worker {
+    /// A worker that does this for each event.
+    #[must_use]
+    pub fn new(work: Work, limits: Limits) -> Self {
+        Self { work, limits }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Runs a job once, if it has an attempt left.
+    pub(crate) async fn run(&self, job: Queued) -> End {
+        let Queued { key, body, signed_with, attempt } = job;
+        let end = self.end_of(&body, signed_with, attempt).await;
+        match &end {
+            End::Done => {}
+            End::Again(pause, why) => {
+                warn!(key, attempt, "a job failed, and is tried again in {pause:?}: {why}");
+            }
+            End::GivenUp(why) => error!(key, attempt, "an event was given up on: {why}"),
+        }
+        end
+    }
+
+    async fn end_of(&self, body: &[u8], key: String, attempt: u32) -> End {
+        let Limits { max_attempts, .. } = self.limits;
+        if attempt > max_attempts {
+            // It was not judged after its last run: the process did not live to see it.
+            return End::GivenUp(format!(
+                "{max_attempts} attempts were begun, and in the last one its worker died"
+            ));
+        }
+        let event = match Event::from_trusted_json(body) {
+            Ok(event) => event,
+            // Not tried again: the same code would read the same bytes.
+            Err(error) => return End::GivenUp(format!("not decoded: {}", in_full(&error))),
+        };
+        // A task of its own: a panic ends the job, not the worker.
+        let run = tokio::spawn((self.work)(Job { event, attempt, key }));
+        let why = match run.await {
+            Ok(Ok(())) => return End::Done,
+            Ok(Err(error)) => in_full(&*error),
+            Err(error) => in_full(&error),
+        };
+        if attempt < max_attempts {
+            End::Again(self.limits.pause_after(attempt), why)
+        } else {
+            End::GivenUp(why)
+        }
+    }
+}
+
+/// Works until the program is told to stop, and then to the end of the jobs that run.
+pub(crate) async fn until_stopped(
+    queue: &Queue,
+    worker: Worker,
+    mut stop: Stop,
+) -> Result<(), Failure> {
+    let stopping = CancellationToken::new();
+    let working = async {
+        info!("working, {} jobs at once", worker.limits.workers);
+        while !stopping.is_cancelled() {
+            let Err(error) = queue.work(&worker, &stopping).await else { continue };
+            warn!("the queue: {}; asked again in {PAUSE:?}", in_full(&*error));
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+    };
+    let _cleaning = AbortOnDropHandle::new(tokio::spawn(clean_up(queue.clone())));
+    tokio::pin!(working);
+    tokio::select! {
+        () = &mut working => return Ok(()),
+        () = stop.requested() => {
+            info!("waiting for the jobs that still run");
+            stopping.cancel();
+        }
+    }
+    tokio::select! {
+        () = working => Ok(()),
+        () = stop.requested() => {
+            Err(Failure::at_run_time("stopped at once; jobs that were cut off run again"))
+        }
+    }
+}
+
+async fn clean_up(queue: Queue) {
+    let mut ticks = tokio::time::interval(CLEANUP);
+    // The first tick is at once: a queue that is away is not there to be asked yet.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = queue.clean_up(REMEMBERED).await {
+            warn!("what was processed long ago was not deleted: {}", in_full(&*error));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A real NATS server with JetStream.
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::kept::{Folder, Kept, free_port, within};
+
+/// How long a server may take to do what it was told, on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server on a port of its own, which it keeps through [`kill`](Self::kill) and
+/// [`restart`](Self::restart), as it does its streams.
+#[derive(Debug)]
+pub struct Nats {
+    port: u16,
+    process: Option<Kept>,
+    folder: Folder,
+}
+
+impl Nats {
+    /// Starts a server.
+    ///
+    /// # Panics
+    ///
+    /// When there is no nats-server, with the line that installs it, or it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        // A free port may be taken by somebody else before the server has it: then another one.
+        for _ in 0..5 {
+            let folder = Folder::new("fleet-nats");
+            let mut server = Self { port: free_port(), process: None, folder };
+            if server.run() {
+                return server;
+            }
+        }
+        panic!("nats-server did not start");
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it again, on the same port and with the same streams, and waits until it takes
+    /// connections.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.run(), "nats-server did not start again");
+    }
+
+    /// Whether it runs and takes connections.
+    fn run(&mut self) -> bool {
+        let (log, streams) = (self.folder.path().join("log"), self.folder.path().join("streams"));
+        let mut arguments = vec!["-js".to_owned(), "-sd".to_owned(), streams.display().to_string()];
+        arguments.extend(["-a".to_owned(), "127.0.0.1".to_owned()]);
+        arguments.extend(["-p".to_owned(), self.port.to_string()]);
+        let mut process = Kept::start("nats-server", &arguments, &log, "nats-server");
+        let is_up = || TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+        let is_up = within(PATIENCE, || process.has_ended() || is_up());
+        let runs = is_up && !process.has_ended();
+        self.process = runs.then_some(process);
+        if !runs {
+            eprintln!("{}", fs::read_to_string(log).unwrap_or_default());
+        }
+        runs
+    }
+}

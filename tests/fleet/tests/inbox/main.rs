@@ -1,0 +1,29 @@
+//! `examples/inbox`: what was answered 200 is worked on, whatever dies when, and what cannot
+//! be is kept. The rules are held on each kind of queue.
+
+mod place;
+
+mod crashes;
+mod programs;
+mod rules;
+mod transactions;
+
+/// Makes of `async fn rule(place: Place)` a test on each of these kinds of queue.
+macro_rules! on {
+    ($kinds:tt $($rule:ident),+ $(,)?) => { $(
+        mod $rule {
+            use super::$rule;
+            use crate::place::Place;
+
+            crate::on! { @ $rule $kinds }
+        }
+    )+ };
+    (@ $rule:ident [$($kind:ident),+]) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $kind() {
+            $rule(Place::$kind()).await;
+        }
+    )+ };
+}
+
+use on;

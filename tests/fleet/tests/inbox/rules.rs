@@ -1,0 +1,152 @@
+//! What a queue holds to, with a worker in the tests' own process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::on;
+use crate::place::{Place, Working, item, put, run, wait_for_dead};
+
+on! {
+    [sqlite, postgres, nats]
+    an_event_that_is_put_twice_runs_once,
+    an_event_that_is_put_again_after_its_run_does_not_run_again,
+    a_body_that_cannot_be_decoded_is_kept_and_holds_nobody_up,
+    a_job_that_always_fails_is_given_up_on_and_can_be_run_again,
+    an_event_that_is_given_up_on_twice_is_kept_the_second_time_as_well,
+    a_job_that_panics_is_tried_again,
+    a_failed_job_waits_for_its_next_attempt_and_others_do_not,
+    what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is,
+}
+
+async fn an_event_that_is_put_twice_runs_once(place: Place) {
+    let queue = place.queue().await;
+    for id in ["evt_1", "evt_1", "evt_2"] {
+        put(&queue, id).await;
+    }
+    assert_eq!(place.kept().await, 2);
+    let working = Working::start(&queue, place.settings().limits, |_, _| Ok(()));
+    let mut runs = working.runs.wait_for(2).await;
+    runs.sort();
+    assert_eq!(runs, [run("evt_1", 1), run("evt_2", 1)]);
+    working.stop().await;
+}
+
+async fn an_event_that_is_put_again_after_its_run_does_not_run_again(place: Place) {
+    let queue = place.queue().await;
+    put(&queue, "evt_1").await;
+    let working = Working::start(&queue, place.settings().limits, |_, _| Ok(()));
+    working.runs.wait_for(1).await;
+    working.stop().await;
+
+    put(&queue, "evt_1").await;
+    put(&queue, "evt_2").await;
+    assert_eq!(place.kept().await, 2);
+    let working = Working::start(&queue, place.settings().limits, |_, _| Ok(()));
+    assert_eq!(working.runs.wait_for(1).await, [run("evt_2", 1)]);
+    working.stop().await;
+}
+
+async fn a_body_that_cannot_be_decoded_is_kept_and_holds_nobody_up(place: Place) {
+    let queue = place.queue().await;
+    let body = [b"no JSON, nor \xff UTF-8".as_slice(), &[0]].concat();
+    queue.put(&item("evt_1", body.clone()), None).await.unwrap();
+    put(&queue, "evt_2").await;
+    let working = Working::start(&queue, place.settings().limits, |_, _| Ok(()));
+    let dead = wait_for_dead(&queue, 1).await;
+    assert_eq!((&*dead[0].key, &dead[0].body[..]), ("id:evt_1", &*body));
+    assert!(dead[0].error.starts_with("not decoded: "), "{dead:?}");
+    assert_eq!(working.runs.wait_for(1).await, [run("evt_2", 1)]);
+    working.stop().await;
+}
+
+async fn a_job_that_always_fails_is_given_up_on_and_can_be_run_again(place: Place) {
+    let queue = place.queue().await;
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let mended = Arc::clone(&is_mended);
+    put(&queue, "evt_1").await;
+    let working = Working::start(&queue, place.settings().limits, move |_, _| {
+        if mended.load(Ordering::Relaxed) { Ok(()) } else { Err("no such table".into()) }
+    });
+    let dead = wait_for_dead(&queue, 1).await;
+    assert_eq!(
+        (&*dead[0].key, dead[0].attempts, &*dead[0].error),
+        ("id:evt_1", 3, "no such table")
+    );
+    assert_eq!(working.runs.so_far(), [1, 2, 3].map(|attempt| run("evt_1", attempt)));
+    // It was answered 200 long ago: whoever sends it again changes nothing.
+    put(&queue, "evt_1").await;
+    assert_eq!(queue.dead().await.unwrap().len(), 1);
+
+    is_mended.store(true, Ordering::Relaxed);
+    assert!(queue.retry("id:evt_1").await.unwrap());
+    assert_eq!(working.runs.wait_for(4).await[3], run("evt_1", 1));
+    assert!(queue.dead().await.unwrap().is_empty());
+    assert!(!queue.retry("id:evt_1").await.unwrap());
+    working.stop().await;
+}
+
+async fn an_event_that_is_given_up_on_twice_is_kept_the_second_time_as_well(place: Place) {
+    let queue = place.queue().await;
+    put(&queue, "evt_1").await;
+    let working = Working::start(&queue, place.settings().limits, |_, _| Err("no".into()));
+    wait_for_dead(&queue, 1).await;
+    assert!(queue.retry("id:evt_1").await.unwrap());
+    let runs = working.runs.wait_for(6).await;
+    assert_eq!(runs, [1, 2, 3, 1, 2, 3].map(|attempt| run("evt_1", attempt)));
+    wait_for_dead(&queue, 1).await;
+    working.stop().await;
+}
+
+async fn a_job_that_panics_is_tried_again(place: Place) {
+    let queue = place.queue().await;
+    put(&queue, "evt_1").await;
+    let working = Working::start(&queue, place.settings().limits, |_, attempt| {
+        assert!(attempt > 1, "a panic that a test asked for");
+        Ok(())
+    });
+    assert_eq!(working.runs.wait_for(2).await, [run("evt_1", 1), run("evt_1", 2)]);
+    working.stop().await;
+}
+
+async fn a_failed_job_waits_for_its_next_attempt_and_others_do_not(place: Place) {
+    let queue = place.queue().await;
+    let mut limits = place.settings().limits;
+    limits.retry_after = Duration::from_secs(3);
+    put(&queue, "evt_1").await;
+    let began = Instant::now();
+    let working = Working::start(&queue, limits, |id, attempt| {
+        if id == "evt_1" && attempt == 1 { Err("not yet".into()) } else { Ok(()) }
+    });
+    working.runs.wait_for(1).await;
+    put(&queue, "evt_2").await;
+    let runs = working.runs.wait_for(3).await;
+    assert_eq!(runs, [run("evt_1", 1), run("evt_2", 1), run("evt_1", 2)]);
+    // SQLite counts in whole seconds.
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    working.stop().await;
+}
+
+async fn what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is(place: Place) {
+    let queue = place.queue().await;
+    for id in ["evt_done", "evt_fails"] {
+        put(&queue, id).await;
+    }
+    let limits = place.settings().limits;
+    let fails = |id: &str, _| if id == "evt_fails" { Err("no".into()) } else { Ok(()) };
+    let working = Working::start(&queue, limits, fails);
+    working.runs.wait_for(4).await;
+    wait_for_dead(&queue, 1).await;
+    working.stop().await;
+    put(&queue, "evt_waits").await;
+
+    let all = place.kept().await;
+    queue.clean_up(Duration::from_secs(3_600)).await.unwrap();
+    assert_eq!(place.kept().await, all);
+    queue.clean_up(Duration::ZERO).await.unwrap();
+    assert_eq!(place.kept().await, 2);
+    assert_eq!(queue.dead().await.unwrap().len(), 1);
+    let working = Working::start(&queue, limits, fails);
+    assert_eq!(working.runs.wait_for(1).await, [run("evt_waits", 1)]);
+    working.stop().await;
+}
