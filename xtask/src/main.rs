@@ -34,9 +34,9 @@ Colours are used on a terminal only, and never when NO_COLOR is set.";
 
 const TEST_NEEDS: &str = "\
 Needs node (18 or newer), python3, curl, promtool, redis-server (6 or newer),
-redis-cli, postgres (13 or newer), nats-server, setpriv and cc. What is missing is
-installed with apt-get when this runs as root on Debian; elsewhere the line to
-run is printed and the exit code is 2. No test is skipped.
+redis-cli, postgres (13 or newer), nats-server, setpriv and cc. What is missing
+is installed with apt-get when this runs as root on Debian; elsewhere the line
+to run is printed and the exit code is 2. No test is skipped.
 
 The tests see WEBHOOK_TESTS_BIN_DIR, the folder where the examples were built.";
 
@@ -108,7 +108,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Measure how soon the inbox answers while its work takes long (release build)
+    /// Measure how soon the inbox answers (release build)
     #[command(after_help = BENCH_INBOX_NEEDS)]
     BenchInbox {
         /// Handed to the benchmark program as they are

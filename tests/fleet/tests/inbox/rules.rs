@@ -19,6 +19,11 @@ on! {
     what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is,
 }
 
+on! {
+    [postgres_of_its_own, nats]
+    what_was_put_is_there_after_a_kill_of_the_server,
+}
+
 async fn an_event_that_is_put_twice_runs_once(place: Place) {
     let queue = place.queue().await;
     for id in ["evt_1", "evt_1", "evt_2"] {
@@ -148,5 +153,21 @@ async fn what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is(place:
     assert_eq!(queue.dead().await.unwrap().len(), 1);
     let working = Working::start(&queue, limits, fails);
     assert_eq!(working.runs.wait_for(1).await, [run("evt_waits", 1)]);
+    working.stop().await;
+}
+
+async fn what_was_put_is_there_after_a_kill_of_the_server(mut place: Place) {
+    let queue = place.queue().await;
+    let ids: Vec<_> = (10..30).map(|number| format!("evt_{number}")).collect();
+    for id in &ids {
+        put(&queue, id).await;
+    }
+    place.kill();
+    place.restart();
+    let queue = place.queue().await;
+    let working = Working::start(&queue, place.settings().limits, |_, _| Ok(()));
+    let mut runs = working.runs.wait_for(ids.len()).await;
+    runs.sort();
+    assert_eq!(runs, ids.iter().map(|id| run(id, 1)).collect::<Vec<_>>());
     working.stop().await;
 }
