@@ -2,6 +2,7 @@
 //! other one gets is known there, whichever framework it is built on.
 
 use dataflow_webhooks::testing::Sample;
+use rustix::process::Signal;
 use webhook_fleet_tests::postgres::Postgres;
 use webhook_fleet_tests::redis::{Cluster, Redis};
 use webhook_tests::{Example, Request};
@@ -31,7 +32,9 @@ async fn each_event_is_processed_by_one(url: &str) {
             assert_eq!(request.send(*address).await.unwrap().status, 200, "{}", other.log());
         }
     }
-    for (number, (program, _)) in programs.iter().enumerate() {
+    for (number, (program, _)) in programs.iter_mut().enumerate() {
+        program.signal(Signal::TERM);
+        assert!(program.ended().await.success(), "{}", program.log());
         let printed = program.printed();
         assert_eq!(printed.len(), 1, "{printed:?}");
         assert!(printed[0].contains(&format!("evt_{number}")), "{printed:?}");

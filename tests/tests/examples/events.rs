@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks_axum::Secret;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use webhook_tests::{Example, Request, SECRET, Wire};
 
@@ -197,5 +198,7 @@ async fn a_head_that_outgrows_the_read_buffer_is_refused(receiver: Receiver) {
     // The answer may be lost: the connection is closed on what is still unread.
     let status = with(200 * 1024).send(address).await.map(|answer| answer.status);
     assert!(matches!(status, Ok(431) | Err(_)), "{status:?}");
+    program.signal(Signal::TERM);
+    assert!(program.ended().await.success(), "{}", program.log());
     assert_eq!(program.printed().len(), 1);
 }
