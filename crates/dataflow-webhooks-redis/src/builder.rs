@@ -6,9 +6,10 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 
 use crate::error::{RedisStoreError, RedisStoreErrorKind};
-use crate::link::{Link, Times};
+use crate::link::Link;
+use crate::manner::{Manner, Times};
 use crate::names::Names;
-use crate::place::{Manner, Place};
+use crate::place::Place;
 use crate::script::Wait;
 use crate::store::RedisStore;
 

@@ -5,6 +5,7 @@ mod builder;
 mod error;
 mod link;
 mod log;
+mod manner;
 mod names;
 mod place;
 mod policy;

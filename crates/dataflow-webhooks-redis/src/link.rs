@@ -13,16 +13,10 @@ use tokio::time::timeout;
 
 use crate::error::{RedisStoreError, RedisStoreErrorKind};
 use crate::log;
+use crate::manner::Times;
 use crate::place::{Connection, Place};
 use crate::policy::RedisWarning;
 use crate::script::{Call, Reply};
-
-/// The times that calls and connecting have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    pub(crate) call: Duration,
-    pub(crate) connect: Duration,
-}
 
 /// A way to Redis.
 pub(crate) struct Link {

@@ -13,17 +13,9 @@ use redis::{
 };
 
 use crate::error::{RedisStoreError, RedisStoreErrorKind};
+use crate::manner::Manner;
 use crate::policy::{self, RedisWarning};
 use crate::script::{Call, Reply};
-
-/// What a URL is read with.
-pub(crate) struct Manner {
-    /// The client of a Cluster makes its connections by itself, and has to be told.
-    #[cfg(feature = "cluster")]
-    pub(crate) times: crate::link::Times,
-    #[cfg(feature = "tls")]
-    pub(crate) root_certificates: Option<Vec<u8>>,
-}
 
 /// Where Redis is.
 #[allow(clippy::large_enum_variant)] // There is one of it in each store, or two.

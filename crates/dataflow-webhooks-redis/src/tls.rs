@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::error::{RedisStoreError, RedisStoreErrorKind};
-use crate::place::Manner;
+use crate::manner::Manner;
 
 /// Makes ring the process's cryptography, if the process has not chosen one.
 ///
