@@ -42,7 +42,7 @@ pub async fn run<F>(
 where
     F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    receiver::log_to_stderr("info,async_nats=warn,apalis_core=warn");
+    receiver::log_to_stderr("info,async_nats=warn,apalis_core=warn,sqlx::postgres::notice=warn");
     let started = async { start(Role::from_arguments(arguments)?, work::of(work)).await };
     receiver::end(program, started.await)
 }

@@ -16,6 +16,7 @@ pub struct Nats {
     port: u16,
     process: Option<Kept>,
     folder: Folder,
+    arguments: Vec<String>,
 }
 
 impl Nats {
@@ -26,10 +27,22 @@ impl Nats {
     /// When there is no nats-server, with the line that installs it, or it does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with these arguments, too.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         // A free port may be taken by somebody else before the server has it: then another one.
         for _ in 0..5 {
             let folder = Folder::new("fleet-nats");
-            let mut server = Self { port: free_port(), process: None, folder };
+            let arguments = arguments.clone();
+            let mut server = Self { port: free_port(), process: None, folder, arguments };
             if server.run() {
                 return server;
             }
@@ -65,6 +78,7 @@ impl Nats {
         let mut arguments = vec!["-js".to_owned(), "-sd".to_owned(), streams.display().to_string()];
         arguments.extend(["-a".to_owned(), "127.0.0.1".to_owned()]);
         arguments.extend(["-p".to_owned(), self.port.to_string()]);
+        arguments.extend_from_slice(&self.arguments);
         let mut process = Kept::start("nats-server", &arguments, &log, "nats-server");
         let is_up = || TcpStream::connect(("127.0.0.1", self.port)).is_ok();
         let is_up = within(PATIENCE, || process.has_ended() || is_up());

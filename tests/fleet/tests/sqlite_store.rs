@@ -9,7 +9,7 @@ use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::ManualClock;
 use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind as Kind, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{Row as _, SqlitePool, SqliteTransaction};
+use sqlx::{Connection as _, Row as _, SqlitePool, SqliteTransaction};
 use webhook_fleet_tests::calls::{
     claimed, done, key, new_claim, new_claim_for, short_retention, sql_error, terms,
 };
@@ -52,6 +52,29 @@ async fn each_connection_has_the_log_the_sync_and_the_patience() {
         let busy = sqlx::query("PRAGMA busy_timeout").fetch_one(&mut **connection).await.unwrap();
         assert!(busy.get::<i64, _>(0) <= 1_500);
     }
+}
+
+#[tokio::test]
+async fn after_a_full_disk_a_handler_begins_its_transactions_as_before() {
+    let (_folder, store) = store().await;
+    let mut others = Vec::new();
+    let mut connection = store.pool().acquire().await.unwrap();
+    for _ in 1..4 {
+        others.push(store.pool().acquire().await.unwrap());
+    }
+    sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&mut *connection).await.unwrap();
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let write = sqlx::query(
+        "INSERT INTO dataflow_webhooks_dead_letters
+         VALUES ('orders', 'evt_1', 0, 3, '', '', hex(zeroblob(100000)))",
+    );
+    let full = write.execute(&mut *tx).await.unwrap_err();
+    assert!(full.to_string().contains("full"), "{full}");
+    drop(tx);
+    drop(connection);
+    // All others are taken: this is the same one, or one in its place.
+    let mut connection = store.pool().acquire().await.unwrap();
+    connection.begin_with("BEGIN IMMEDIATE").await.unwrap().rollback().await.unwrap();
 }
 
 /// Set by the test below for a process that is this very program, and that does what the other

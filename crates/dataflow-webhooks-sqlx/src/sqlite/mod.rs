@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dataflow_webhooks::dedup::{Claim, Scope, Terms};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlitePool, SqliteTransaction};
+use sqlx::{Connection as _, SqlitePool, SqliteTransaction};
 
 pub use self::dead_letters::SqliteDeadLetters;
 use self::file::{File, from_sqlx, while_locked};
@@ -64,6 +64,28 @@ impl SqliteStore {
     ///
     /// A call takes at most 1.5 s whatever the pool's own time-outs are.
     ///
+    /// When the disk is full SQLite ends a transaction by itself, and sqlx 0.9 takes its connection
+    /// to be in it for good: no other one begins there. The pool of [`open`](Self::open) replaces
+    /// such a connection. Let yours do so too, if your handlers have transactions on it:
+    ///
+    /// ```
+    /// use dataflow_webhooks_sqlx::SqliteStore;
+    /// use sqlx::{Connection as _, sqlite::SqlitePoolOptions};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), dataflow_webhooks::BoxError> {
+    /// let pool = SqlitePoolOptions::new()
+    ///     .before_acquire(|connection, _| {
+    ///         let is_free = !connection.is_in_transaction();
+    ///         Box::pin(async move { Ok(is_free) })
+    ///     })
+    ///     .connect_lazy_with(SqliteStore::options("app.db"));
+    /// let store = SqliteStore::new(pool, "orders")?;
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the scope is wrong.
     pub fn new(pool: SqlitePool, scope: &str) -> Result<Self, SqlStoreError> {
@@ -94,6 +116,12 @@ impl SqliteStore {
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
+            // A full disk ends a transaction behind the back of sqlx, whose connection would
+            // begin none any more: another one takes its place.
+            .before_acquire(|connection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_free) })
+            })
             .connect_lazy_with(Self::options(path));
         let file = File::new(pool);
         // To turn the write-ahead log on takes the file alone, and does not wait for it.

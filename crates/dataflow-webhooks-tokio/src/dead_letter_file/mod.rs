@@ -21,11 +21,12 @@ pub use error::{DeadLetterFileError, UnreadableLines};
 /// Keeps dead letters in a file, one line of JSON for each.
 ///
 /// A letter is stored when its line is in the file and the disk has confirmed it
-/// (`fdatasync`). What is there can be read with any tool; the members of a line are
-/// those of [`DeadLetter`]'s JSON:
+/// (`fdatasync`). What is there can be read with any tool that passes over lines which are no
+/// JSON (`fromjson?` below), for a crash may have left one; the members of a line are those of
+/// [`DeadLetter`]'s JSON:
 ///
 /// ```sh
-/// jq -c 'select(.body) | [.failed_at, .event_id, .type, .reason]' dead-letters.jsonl
+/// jq -cR 'fromjson? | select(.body) | [.failed_at, .event_id, .type, .reason]' dead-letters.jsonl
 /// ```
 ///
 /// * **A crash** in the middle of a line leaves a part of it. It is passed over from then

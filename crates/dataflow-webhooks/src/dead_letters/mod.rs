@@ -10,6 +10,8 @@
 //!
 //! A sink that can also be read is a [`DeadLetters`]: it lists its letters, and
 //! [`run_again`] gives one to a handler once more, after the bug is mended.
+//! A letter stays until it was run again or is [removed](DeadLetters::remove), also
+//! when its event has succeeded meanwhile: forgotten and delivered again, say.
 //!
 //! What runs is counted by the claim's epoch: a run whose process died counts, and
 //! so does one that was cut off at its longest run. A letter is only written at the
@@ -45,7 +47,7 @@ pub trait DeadLetterSink: Send + Sync {
     ///
     /// The caller drops the future after 2 seconds, and takes the letter as not
     /// stored; should it be stored all the same, the event runs again and is stored
-    /// again.
+    /// again, or succeeds and has a letter nonetheless.
     ///
     /// # Errors
     /// When the letter is not stored, or that is not known.

@@ -15,6 +15,7 @@ use async_nats::jetstream::{AckKind, Message};
 use async_nats::{ConnectOptions, HeaderMap, ServerAddr};
 use dataflow_webhooks_axum::BoxError;
 use futures_util::TryStreamExt as _;
+use percent_encoding::percent_decode_str;
 use receiver::{Failure, in_full, until_done};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -58,10 +59,9 @@ pub struct Queue {
 
 impl Queue {
     pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
-        let wrong = |error| wrong_url(in_full(&error));
-        let server: ServerAddr = settings.url.parse().map_err(wrong)?;
+        let (options, server) = apart(&settings.url)?;
         // It connects when the server is there, and again when it comes back.
-        let client = ConnectOptions::new()
+        let client = options
             .retry_on_initial_connect()
             .connect(server)
             .await
@@ -293,6 +293,30 @@ impl Queue {
         }
         Ok(())
     }
+}
+
+/// The address without the credentials, and those as options: the client reads none out of a
+/// URL, and logs all of it at level debug.
+fn apart(url: &str) -> Result<(ConnectOptions, ServerAddr), Failure> {
+    let wrong = |error| wrong_url(in_full(&error));
+    let server: ServerAddr = url.parse().map_err(wrong)?;
+    let plain = |text| match percent_decode_str(text).decode_utf8() {
+        Ok(plain) => Ok(plain.into_owned()),
+        Err(_) => Err(wrong_url("the credentials must be UTF-8")),
+    };
+    let options = match (server.username(), server.password()) {
+        (None, None) => ConnectOptions::new(),
+        (Some(token), None) => ConnectOptions::with_token(plain(token)?),
+        (user, Some(password)) => {
+            let user = plain(user.unwrap_or_default())?;
+            ConnectOptions::with_user_and_password(user, plain(password)?)
+        }
+    };
+    let mut url = server.into_inner();
+    if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
+        return Err(wrong_url("it must name a host"));
+    }
+    Ok((options, ServerAddr::from_url(url).map_err(wrong)?))
 }
 
 /// The next message, if there is one within a while.

@@ -17,6 +17,9 @@ use super::{Completing, Dead, Item};
 use crate::settings::{Settings, URL, wrong_url};
 use crate::work::Worker;
 
+/// How long the worker and a person wait for a server that is away, until they say so.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
 /// What PostgreSQL says to a key that is there already.
 const UNIQUE_VIOLATION: &str = "23505";
 
@@ -62,7 +65,10 @@ impl Queue {
         let store = PostgresStore::connect_lazy(&settings.url, &settings.name)
             .map_err(|error| wrong_url(in_full(&error)))?;
         let options = store.pool().connect_options().as_ref().clone();
-        let pool = PgPoolOptions::new().max_connections(4).connect_lazy_with(options);
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(ACQUIRE)
+            .connect_lazy_with(options);
         let has_tables = CancellationToken::new();
         let this = Self { store, pool, name: settings.name.clone(), has_tables };
         let making = this.clone();

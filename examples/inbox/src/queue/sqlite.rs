@@ -72,6 +72,12 @@ impl Queue {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE)
+            // A full disk ends a transaction behind the back of sqlx, whose connection would
+            // begin none any more: another one takes its place.
+            .before_acquire(|connection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_free) })
+            })
             .connect_lazy_with(SqliteStore::options(path).synchronous(SqliteSynchronous::Normal));
         // Not apalis's `setup`, which sets `synchronous` to OFF.
         let mut migrations = SqliteStorage::migrations();
@@ -212,15 +218,38 @@ fn seconds(time: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use dataflow_webhooks_axum::dedup::DedupKey;
+
     use super::*;
 
-    #[tokio::test]
-    async fn what_was_put_survives_a_loss_of_power() {
-        let folder = std::env::temp_dir().join(format!("inbox-{}", std::process::id()));
+    async fn open(name: &str) -> (Queue, std::path::PathBuf) {
+        let folder = std::env::temp_dir().join(format!("inbox-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("inbox.db");
         let url = format!("sqlite://{}", path.display());
-        let queue = Queue::open(path.to_str().unwrap(), &Settings::of(&url)).await.unwrap();
+        (Queue::open(path.to_str().unwrap(), &Settings::of(&url)).await.unwrap(), folder)
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_used_when_it_has_room() {
+        let (queue, folder) = open("full").await;
+        let pages = "PRAGMA max_page_count = 1";
+        sqlx::raw_sql(pages).execute(queue.pool()).await.unwrap();
+        let item = Item {
+            key: DedupKey::from_event_id("evt_1"),
+            body: vec![b'x'; 100_000].into(),
+            signed_with: "current".to_owned(),
+        };
+        queue.put(&item, None).await.unwrap_err();
+        let pages = "PRAGMA max_page_count = 100000";
+        sqlx::raw_sql(pages).execute(queue.pool()).await.unwrap();
+        queue.put(&item, None).await.unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_put_survives_a_loss_of_power() {
+        let (queue, folder) = open("power").await;
         let mut connection = queue.durable().await.unwrap();
         for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal")] {
             let sql = format!("SELECT cast({pragma} AS text) FROM pragma_{pragma}");

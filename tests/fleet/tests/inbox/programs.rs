@@ -9,6 +9,8 @@ use dataflow_webhooks::testing::Sample;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use webhook_fleet_tests::kept::Folder;
+use webhook_fleet_tests::nats::Nats;
 use webhook_tests::{Example, Request};
 
 use crate::on;
@@ -205,11 +207,40 @@ async fn a_queue_that_is_away_costs_503_and_is_used_when_it_is_back(mut place: P
 }
 
 #[tokio::test]
+async fn a_password_in_the_url_of_nats_opens_the_server_and_is_in_no_log() {
+    let word = "pa ss/word";
+    for (arguments, credentials) in [
+        (["--user", "app", "--pass", word].as_slice(), "app:pa%20ss%2Fword"),
+        (&["--auth", word], "pa%20ss%2Fword"),
+    ] {
+        let server = Nats::start_with(arguments);
+        let url = server.url().replace("nats://", &format!("nats://{credentials}@"));
+        let mut command = Example::with_secret("inbox");
+        command.env("BIND", "127.0.0.1:0").env("QUEUE_URL", url).env("RUST_LOG", "trace");
+        let mut program = Example::start(&mut command);
+        let address = program.address().await;
+        let end = Instant::now() + Duration::from_secs(60);
+        while sent(told("evt_1", ""), address).await != 200 {
+            assert!(Instant::now() < end, "{}", program.log());
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(printed(&program, 1).await, [line("evt_1", 1)]);
+        for shown in [word, "pa%20ss%2Fword"] {
+            assert!(!program.log().contains(shown), "{}", program.log());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_variable_or_argument_ends_it_with_2_and_a_line_that_says_which() {
+    // One of them is found wrong when the queue is there.
+    let folder = Folder::new("fleet-inbox");
     for (name, value, said) in [
         ("QUEUE_URL", "mysql://user:password@host", "QUEUE_URL: it must begin with"),
         ("QUEUE_URL", "sqlite://", "QUEUE_URL: it must name a file"),
         ("QUEUE_URL", "postgres://host:port", "QUEUE_URL: "),
+        ("QUEUE_URL", "nats://", "QUEUE_URL: it must name a host"),
+        ("QUEUE_URL", "nats://user:password%FF@host", "QUEUE_URL: the credentials"),
         ("QUEUE_NAME", "a.b", "QUEUE_NAME is \"a.b\"; it must be 1 to 64"),
         ("WORKERS", "0", "WORKERS is \"0\"; it must be a number from 1 to 10000"),
         ("MAX_ATTEMPTS", "no", "MAX_ATTEMPTS is \"no\""),
@@ -217,7 +248,9 @@ async fn a_wrong_variable_or_argument_ends_it_with_2_and_a_line_that_says_which(
         ("LEASE", "1", "LEASE is \"1\"; it must be a number from 2 to 3600"),
         ("BIND", "here", "BIND is"),
     ] {
-        let (code, line) = Example::refusal(Example::with_secret("inbox").env(name, value)).await;
+        let mut command = Example::with_secret("inbox");
+        command.current_dir(folder.path());
+        let (code, line) = Example::refusal(command.env(name, value)).await;
         assert_eq!(code, Some(2), "{line}");
         assert!(line.starts_with(&format!("inbox: {said}")), "{line}");
         assert!(!line.contains("password"), "{line}");
