@@ -22,6 +22,9 @@ pub type Work =
 /// The pause before a queue that has failed is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The longest reason that is kept with a job, in characters.
+const LONGEST_REASON: usize = 1_000;
+
 /// How often that which is remembered no longer is deleted.
 const CLEANUP: Duration = Duration::from_secs(10 * 60);
 
@@ -103,8 +106,8 @@ impl Worker {
         let run = tokio::spawn((self.work)(Job { event, attempt, key }));
         let why = match run.await {
             Ok(Ok(())) => return End::Done,
-            Ok(Err(error)) => in_full(&*error),
-            Err(error) => in_full(&error),
+            Ok(Err(error)) => reason(&in_full(&*error)),
+            Err(error) => reason(&in_full(&error)),
         };
         if attempt < max_attempts {
             End::Again(self.limits.pause_after(attempt), why)
@@ -112,6 +115,21 @@ impl Worker {
             End::GivenUp(why)
         }
     }
+}
+
+/// What a job died of, as every queue can keep it and a log can show it. It may be any text,
+/// and quote the event: PostgreSQL's JSON refuses U+0000, so that nothing that was to be
+/// written down with it would ever be; a header of NATS refuses a line break.
+fn reason(why: &str) -> String {
+    let mut kept = String::new();
+    for char in why.chars().take(LONGEST_REASON) {
+        if char.is_control() {
+            kept.extend(char.escape_default());
+        } else {
+            kept.push(char);
+        }
+    }
+    kept
 }
 
 /// Works until the program is told to stop, and then to the end of the jobs that run.

@@ -46,9 +46,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// given out.
 const WAITING: i64 = 100_000;
 
-/// The longest reason that is kept with an event, in characters.
-const LONGEST_ERROR: usize = 1_000;
-
 /// The queue in a stream of NATS JetStream.
 #[derive(Debug, Clone)]
 pub struct Queue {
@@ -204,7 +201,6 @@ impl Queue {
         attempts: u32,
         why: &str,
     ) -> Result<(), BoxError> {
-        let why: String = why.chars().take(LONGEST_ERROR).collect();
         let dead = PublishMessage::build()
             .payload(message.payload.clone())
             // Of this message, not of its event: that one may run again and fail again.
@@ -212,7 +208,7 @@ impl Queue {
             .header(KEY, &*text(headers, KEY))
             .header(SIGNED_WITH, &*text(headers, SIGNED_WITH))
             .header(ATTEMPTS, attempts.to_string())
-            .header(ERROR, &*why);
+            .header(ERROR, why);
         self.publish(self.given_up(), dead).await
     }
 

@@ -15,6 +15,7 @@ on! {
     a_job_that_always_fails_is_given_up_on_and_can_be_run_again,
     an_event_that_is_given_up_on_twice_is_kept_the_second_time_as_well,
     a_job_that_panics_is_tried_again,
+    a_job_may_die_of_any_text_and_holds_nobody_up,
     a_failed_job_waits_for_its_next_attempt_and_others_do_not,
     what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is,
 }
@@ -106,6 +107,25 @@ async fn a_job_that_panics_is_tried_again(place: Place) {
         Ok(())
     });
     assert_eq!(working.runs.wait_for(2).await, [run("evt_1", 1), run("evt_1", 2)]);
+    working.stop().await;
+}
+
+/// Of an error in many lines or with U+0000 in it, which a header of NATS or PostgreSQL's
+/// JSON cannot hold.
+async fn a_job_may_die_of_any_text_and_holds_nobody_up(place: Place) {
+    let queue = place.queue().await;
+    put(&queue, "evt_1").await;
+    let working = Working::start(&queue, place.settings().limits, |id, _| match id {
+        "evt_1" => Err(format!("two\r\nlines, and \0{}", "x".repeat(2 << 20)).into()),
+        _ => Ok(()),
+    });
+    working.runs.wait_for(1).await;
+    put(&queue, "evt_2").await;
+    let dead = wait_for_dead(&queue, 1).await;
+    assert!(dead[0].error.starts_with(r"two  lines, and \u{0}xxx"), "{:.40}", dead[0].error);
+    assert!(dead[0].error.len() < 2_000, "{} bytes", dead[0].error.len());
+    assert_eq!(dead[0].attempts, 3);
+    assert!(working.runs.wait_for(4).await.contains(&run("evt_2", 1)));
     working.stop().await;
 }
 
