@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use dataflow_webhooks::testing::Sample;
+use tokio::time::sleep;
+
 use crate::on;
 use crate::place::{Place, Working, item, put, run, wait_for_dead};
 
@@ -18,6 +21,12 @@ on! {
     a_job_may_die_of_any_text_and_holds_nobody_up,
     a_failed_job_waits_for_its_next_attempt_and_others_do_not,
     what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is,
+}
+
+on! {
+    [nats]
+    an_event_as_large_as_the_server_takes_can_be_given_up_on,
+    a_put_that_failed_while_the_server_was_away_leaves_nothing_behind,
 }
 
 async fn an_event_that_is_put_twice_runs_once(place: Place) {
@@ -168,5 +177,50 @@ async fn what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is(place:
     assert_eq!(queue.dead().await.unwrap().len(), 1);
     let working = Working::start(&queue, limits, fails);
     assert_eq!(working.runs.wait_for(1).await, [run("evt_waits", 1)]);
+    working.stop().await;
+}
+
+async fn an_event_as_large_as_the_server_takes_can_be_given_up_on(place: Place) {
+    let queue = place.queue().await;
+    let body =
+        |size: usize| format!(r#"{{"id":"evt_1","type":"","filler":"{}"}}"#, "x".repeat(size));
+    // The server's limit is 1 MiB unless told, its own headers included.
+    assert!(queue.put(&item("evt_1", body(1 << 20)), None).await.is_err());
+    let largest = body((1 << 20) - 250);
+    queue.put(&item("evt_1", largest.clone()), None).await.unwrap();
+    let working =
+        Working::start(&queue, place.settings().limits, |_, _| Err("no".repeat(400).into()));
+    let dead = wait_for_dead(&queue, 1).await;
+    assert!(dead[0].body == largest, "{} bytes", dead[0].body.len());
+    assert_eq!((dead[0].attempts, &*dead[0].error), (3, "see the worker's log"));
+    assert!(queue.retry("id:evt_1").await.unwrap());
+    wait_for_dead(&queue, 1).await;
+    assert_eq!(working.runs.so_far().len(), 6);
+    working.stop().await;
+}
+
+/// A client keeps what it was to send until the server is back: thousands of bodies.
+async fn a_put_that_failed_while_the_server_was_away_leaves_nothing_behind(mut place: Place) {
+    let queue = place.queue().await;
+    place.kill();
+    let body = Sample::of("pipeline.created").id("evt_away").body();
+    // The client may find out by the first one.
+    assert!(queue.put(&item("evt_finds_out", body.clone()), None).await.is_err());
+    assert!(queue.put(&item("evt_away", body), None).await.is_err());
+    place.restart();
+    let end = Instant::now() + Duration::from_secs(60);
+    while queue.dead().await.is_err() {
+        assert!(Instant::now() < end, "the server is not back");
+    }
+    put(&queue, "evt_after").await;
+    let working = Working::start(&queue, place.settings().limits, |_, _| Ok(()));
+    let after = run("evt_after", 1);
+    while !working.runs.so_far().contains(&after) {
+        assert!(Instant::now() < end, "it did not run");
+        sleep(Duration::from_millis(5)).await;
+    }
+    // Events run in the order in which they were put.
+    let runs = working.runs.so_far();
+    assert!(!runs.contains(&run("evt_away", 1)), "{runs:?}");
     working.stop().await;
 }
