@@ -143,32 +143,45 @@ impl Queue {
         worker: &Worker,
         stopping: &CancellationToken,
     ) -> Result<(), BoxError> {
-        let limits = worker.limits();
+        let places = Arc::new(Semaphore::new(worker.limits().workers));
+        let mut jobs = JoinSet::new();
+        let worked = loop {
+            match self.take(worker, &places, &mut jobs, stopping).await {
+                // A job may take long, and the others do not wait for it.
+                Err(error) if !jobs.is_empty() && !stopping.is_cancelled() => {
+                    warn!("the queue: no job taken: {}", in_full(&*error));
+                    sleep(LOOK).await;
+                }
+                worked => break worked,
+            }
+        };
+        // Awaited also when the server fails: they run to their end.
+        while jobs.join_next().await.is_some() {}
+        worked
+    }
+
+    /// The place in the stream that all workers share.
+    async fn consumer(&self, lease: Duration) -> Result<Consumer<pull::Config>, BoxError> {
         let config = pull::Config {
             durable_name: Some(CONSUMER.to_owned()),
             filter_subject: self.events(),
             ack_policy: AckPolicy::Explicit,
-            ack_wait: limits.lease,
+            ack_wait: lease,
             max_ack_pending: WAITING,
             ..Default::default()
         };
-        let consumer = self.stream().await?.create_consumer(config).await?;
-        let places = Arc::new(Semaphore::new(limits.workers));
-        // Awaited also when the server fails: they run to their end.
-        let mut jobs = JoinSet::new();
-        let taken = self.take(worker, &consumer, &places, &mut jobs, stopping).await;
-        while jobs.join_next().await.is_some() {}
-        taken
+        Ok(self.stream().await?.create_consumer(config).await?)
     }
 
+    /// Takes messages and starts their jobs until `stopping`, or the server fails.
     async fn take(
         &self,
         worker: &Worker,
-        consumer: &Consumer<pull::Config>,
         places: &Arc<Semaphore>,
         jobs: &mut JoinSet<()>,
         stopping: &CancellationToken,
     ) -> Result<(), BoxError> {
+        let consumer = self.consumer(worker.limits().lease).await?;
         loop {
             let place = tokio::select! {
                 place = Arc::clone(places).acquire_owned() => place?,
@@ -177,7 +190,7 @@ impl Queue {
             while jobs.try_join_next().is_some() {}
             // One by one, and never broken off: what was given out and not taken would be
             // an attempt, and wait for a lease.
-            let Some(message) = next(consumer).await? else {
+            let Some(message) = next(&consumer).await? else {
                 if stopping.is_cancelled() {
                     return Ok(());
                 }

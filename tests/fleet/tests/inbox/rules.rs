@@ -27,6 +27,7 @@ on! {
     [nats]
     an_event_as_large_as_the_server_takes_can_be_given_up_on,
     a_put_that_failed_while_the_server_was_away_leaves_nothing_behind,
+    after_the_server_was_away_others_do_not_wait_for_a_job_that_still_runs,
 }
 
 async fn an_event_that_is_put_twice_runs_once(place: Place) {
@@ -222,5 +223,41 @@ async fn a_put_that_failed_while_the_server_was_away_leaves_nothing_behind(mut p
     // Events run in the order in which they were put.
     let runs = working.runs.so_far();
     assert!(!runs.contains(&run("evt_away", 1)), "{runs:?}");
+    working.stop().await;
+}
+
+async fn after_the_server_was_away_others_do_not_wait_for_a_job_that_still_runs(mut place: Place) {
+    let queue = place.queue().await;
+    let mut limits = place.settings().limits;
+    limits.workers = 2;
+    let may_end = Arc::new(AtomicBool::new(false));
+    let end = Arc::clone(&may_end);
+    put(&queue, "evt_long").await;
+    let working = Working::start(&queue, limits, move |id, attempt| {
+        while id == "evt_long" && attempt == 1 && !end.load(Ordering::Relaxed) {
+            tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(5)));
+        }
+        Ok(())
+    });
+    working.runs.wait_for(1).await;
+    place.kill();
+    // Until the worker has found out.
+    let body = Sample::of("pipeline.created").id("evt_away").body();
+    assert!(queue.put(&item("evt_away", body), None).await.is_err());
+    sleep(Duration::from_secs(4)).await;
+    place.restart();
+    let patience = Instant::now() + Duration::from_secs(30);
+    while queue.dead().await.is_err() {
+        assert!(Instant::now() < patience, "the server is not back");
+    }
+    put(&queue, "evt_2").await;
+    while !working.runs.so_far().iter().any(|(id, _)| id == "evt_2") {
+        if Instant::now() > patience {
+            may_end.store(true, Ordering::Relaxed);
+            panic!("it waits: {:?}", working.runs.so_far());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    may_end.store(true, Ordering::Relaxed);
     working.stop().await;
 }
