@@ -102,11 +102,13 @@ impl Worker {
             // Not tried again: the same code would read the same bytes.
             Err(error) => return End::GivenUp(format!("not decoded: {}", in_full(&error))),
         };
-        // A task of its own: a panic ends the job, not the worker.
-        let run = tokio::spawn((self.work)(Job { event, attempt, key }));
+        // A task of its own, for all that is the job's own: a panic ends the job, not the worker.
+        let (work, job) = (Arc::clone(&self.work), Job { event, attempt, key });
+        let run =
+            tokio::spawn(async move { work(job).await.map_err(|error| reason(&in_full(&*error))) });
         let why = match run.await {
             Ok(Ok(())) => return End::Done,
-            Ok(Err(error)) => reason(&in_full(&*error)),
+            Ok(Err(why)) => why,
             Err(error) => reason(&in_full(&error)),
         };
         if attempt < max_attempts {

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflow_webhooks::testing::Sample;
+use inbox::{Job, Work};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::on;
-use crate::place::{Place, Working, item, put, run, wait_for_dead};
+use crate::place::{Place, Runs, Working, item, put, run, wait_for_dead};
 
 on! {
     [sqlite, postgres, nats]
@@ -18,6 +20,7 @@ on! {
     a_job_that_always_fails_is_given_up_on_and_can_be_run_again,
     an_event_that_is_given_up_on_twice_is_kept_the_second_time_as_well,
     a_job_that_panics_is_tried_again,
+    a_function_that_panics_before_its_job_begins_cuts_off_no_other_one,
     a_job_may_die_of_any_text_and_holds_nobody_up,
     a_failed_job_waits_for_its_next_attempt_and_others_do_not,
     what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is,
@@ -117,6 +120,33 @@ async fn a_job_that_panics_is_tried_again(place: Place) {
         Ok(())
     });
     assert_eq!(working.runs.wait_for(2).await, [run("evt_1", 1), run("evt_1", 2)]);
+    working.stop().await;
+}
+
+async fn a_function_that_panics_before_its_job_begins_cuts_off_no_other_one(place: Place) {
+    let queue = place.queue().await;
+    let mut limits = place.settings().limits;
+    limits.workers = 2;
+    put(&queue, "evt_long").await;
+    let (runs, may_end) = (Runs::default(), Arc::new(Notify::new()));
+    let (noted, end) = (runs.clone(), Arc::clone(&may_end));
+    let work: Work = Arc::new(move |job: Job| {
+        noted.note(&job);
+        assert_eq!(job.event.id, "evt_long", "a panic that a test asked for");
+        let end = Arc::clone(&end);
+        Box::pin(async move {
+            end.notified().await;
+            Ok(())
+        })
+    });
+    let working = Working::with(&queue, limits, runs, work);
+    working.runs.wait_for(1).await;
+    put(&queue, "evt_1").await;
+    let dead = wait_for_dead(&queue, 1).await;
+    assert_eq!((&*dead[0].key, dead[0].attempts), ("id:evt_1", 3));
+    assert!(dead[0].error.contains("panicked"), "{}", dead[0].error);
+    may_end.notify_one();
+    assert_eq!(working.runs.so_far().len(), 4, "{:?}", working.runs.so_far());
     working.stop().await;
 }
 
