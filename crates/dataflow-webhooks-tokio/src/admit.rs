@@ -163,7 +163,9 @@ async fn give_back(endpoint: &Endpoint, delivery: &Delivery, lease: &Lease) {
     let operation = StoreOperation::Release;
     let release = || store.release(&lease.claim, terms);
     match call_store(endpoint, operation, None, release).await {
-        Ok(Held::No) => endpoint.telemetry().lease_lost(delivery, operation),
+        Ok(Held::No) => {
+            endpoint.telemetry().lease_lost(delivery.id(), lease.claim.epoch(), operation);
+        }
         Ok(Held::Yes) | Err(StoreFailed) => {}
     }
 }

@@ -189,8 +189,8 @@ pub(crate) async fn still_held(
 
 /// The lease is lost: nothing of it is left to settle.
 fn give_up(endpoint: &Endpoint, delivery: &Delivery, admission: &mut Admission) {
-    endpoint.telemetry().lease_lost(delivery, StoreOperation::Renew);
-    admission.lease = None;
+    let Some(lease) = admission.lease.take() else { return };
+    endpoint.telemetry().lease_lost(delivery.id(), lease.claim.epoch(), StoreOperation::Renew);
 }
 
 enum Renewal {

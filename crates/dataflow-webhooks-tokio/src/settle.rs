@@ -63,10 +63,13 @@ pub(crate) fn conclude(
 ) {
     let Admission { permit, lease: Some(lease), .. } = admission else { return };
     match tried {
-        Ok(held) => note(&endpoint, &delivery, verdict, held),
+        Ok(held) => note(&endpoint, delivery.id(), &lease, verdict, held),
         Err(StoreFailed) => {
             let pending = permit.into_pending();
-            let retrying = settle_later(endpoint, delivery, lease, verdict, pending);
+            // The id and not the delivery: a store may be away for long, and every body
+            // that comes meanwhile would be held for as long.
+            let id = delivery.id().into();
+            let retrying = settle_later(endpoint, id, lease, verdict, pending);
             // The runtime is there: this was polled by it. Should it be on its
             // way down, the lease lapses and the event runs again.
             if let Ok(runtime) = Handle::try_current() {
@@ -80,7 +83,7 @@ pub(crate) fn conclude(
 /// it through `pending`.
 async fn settle_later(
     endpoint: Endpoint,
-    delivery: Delivery,
+    event_id: Box<str>,
     lease: Lease,
     verdict: Verdict,
     pending: PendingCommit,
@@ -99,7 +102,7 @@ async fn settle_later(
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         if let Ok(held) = attempt(&endpoint, &lease, verdict, None).await {
-            note(&endpoint, &delivery, verdict, held);
+            note(&endpoint, &event_id, &lease, verdict, held);
             break;
         }
         if verdict == Verdict::Commit && is_held {
@@ -125,9 +128,11 @@ async fn keep(endpoint: &Endpoint, lease: &Lease) -> bool {
     }
 }
 
-fn note(endpoint: &Endpoint, delivery: &Delivery, verdict: Verdict, held: Held) {
+fn note(endpoint: &Endpoint, event_id: &str, lease: &Lease, verdict: Verdict, held: Held) {
     match held {
         Held::Yes => {}
-        Held::No => endpoint.telemetry().lease_lost(delivery, verdict.into()),
+        Held::No => {
+            endpoint.telemetry().lease_lost(event_id, lease.claim.epoch(), verdict.into());
+        }
     }
 }

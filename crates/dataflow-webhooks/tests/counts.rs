@@ -148,7 +148,7 @@ fn ends_of_handlers_lost_leases_and_store_errors_are_counted_apart() {
     for (times, operation) in StoreOperation::ALL.iter().copied().enumerate() {
         (0..=times).for_each(|_| telemetry.store_failed(operation, &"away"));
     }
-    telemetry.lease_lost(&delivery, StoreOperation::from(Verdict::Commit));
+    telemetry.lease_lost(delivery.id(), 1, StoreOperation::from(Verdict::Commit));
     telemetry.processed_anyway(&delivery);
 
     let counts = endpoint.counts();

@@ -195,7 +195,7 @@ fn no_character_that_a_terminal_obeys_gets_into_the_log() {
             telemetry.answered(&delivery, Outcome::Failed, false);
             telemetry.answered(&delivery, Outcome::Handled, true);
             telemetry.handler_ended(&delivery, HandlerEnd::CutOff, None);
-            telemetry.lease_lost(&delivery, StoreOperation::Commit);
+            telemetry.lease_lost(delivery.id(), 1, StoreOperation::Commit);
             telemetry.processed_anyway(&delivery);
         });
         assert!(log.contains("event_id=a\\"), "{log:?}");

@@ -1,5 +1,6 @@
 //! What the program is told by its environment about its queue and its worker.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ const LEASE: &str = "LEASE";
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// The queue, and how it is worked on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Settings {
     /// `QUEUE_URL`: where the queue is.
@@ -39,6 +40,16 @@ pub struct Limits {
     pub retry_after: Duration,
     /// `LEASE`: how long after the last sign of life of its worker a job goes to another.
     pub lease: Duration,
+}
+
+/// Not the URL: it may hold a password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {

@@ -22,6 +22,9 @@ pub type Work =
 /// The pause before a queue that has failed is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The longest reason that is kept with a job, in characters.
+const LONGEST_REASON: usize = 1_000;
+
 /// How often that which is remembered no longer is deleted.
 const CLEANUP: Duration = Duration::from_secs(10 * 60);
 
@@ -99,12 +102,14 @@ impl Worker {
             // Not tried again: the same code would read the same bytes.
             Err(error) => return End::GivenUp(format!("not decoded: {}", in_full(&error))),
         };
-        // A task of its own: a panic ends the job, not the worker.
-        let run = tokio::spawn((self.work)(Job { event, attempt, key }));
+        // A task of its own, for all that is the job's own: a panic ends the job, not the worker.
+        let (work, job) = (Arc::clone(&self.work), Job { event, attempt, key });
+        let run =
+            tokio::spawn(async move { work(job).await.map_err(|error| reason(&in_full(&*error))) });
         let why = match run.await {
             Ok(Ok(())) => return End::Done,
-            Ok(Err(error)) => in_full(&*error),
-            Err(error) => in_full(&error),
+            Ok(Err(why)) => why,
+            Err(error) => reason(&in_full(&error)),
         };
         if attempt < max_attempts {
             End::Again(self.limits.pause_after(attempt), why)
@@ -112,6 +117,21 @@ impl Worker {
             End::GivenUp(why)
         }
     }
+}
+
+/// What a job died of, as every queue can keep it and a log can show it. It may be any text,
+/// and quote the event: PostgreSQL's JSON refuses U+0000, so that nothing that was to be
+/// written down with it would ever be; a header of NATS refuses a line break.
+fn reason(why: &str) -> String {
+    let mut kept = String::new();
+    for char in why.chars().take(LONGEST_REASON) {
+        if char.is_control() {
+            kept.extend(char.escape_default());
+        } else {
+            kept.push(char);
+        }
+    }
+    kept
 }
 
 /// Works until the program is told to stop, and then to the end of the jobs that run.

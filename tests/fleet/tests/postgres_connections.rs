@@ -1,5 +1,7 @@
 //! How the store in PostgreSQL gets its connections when that takes long.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use dataflow_webhooks::DedupStore as _;
@@ -71,6 +73,35 @@ async fn after_a_burst_the_pool_has_all_its_connections_again() {
     let pool = store.pool();
     eventually("all are idle", || pool.num_idle() == pool.size() as usize).await;
     assert_eq!(pool.size(), pool.options().get_max_connections());
+}
+
+/// Nor must a handler wait for the end of the load: it has its turn among the calls.
+#[tokio::test]
+async fn a_handlers_transaction_is_not_kept_waiting_by_calls_without_end() {
+    let server = Postgres::start(&[]);
+    let url = url(&server.store().await);
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let store = PostgresStore::new(pool, "busy").unwrap();
+    let answered = Arc::new(AtomicU64::new(0));
+    let mut calls = JoinSet::new();
+    for caller in 0..20 {
+        let (store, answered) = (store.clone(), Arc::clone(&answered));
+        calls.spawn(async move {
+            for number in 0.. {
+                new_claim(&store, &format!("evt_{caller}_{number}")).await;
+                answered.fetch_add(1, Relaxed);
+            }
+        });
+    }
+    eventually("calls wait for one another", || answered.load(Relaxed) > 50).await;
+    for _ in 0..5 {
+        let before = answered.load(Relaxed);
+        let handler = store.pool().acquire().await.unwrap();
+        let overtaken = answered.load(Relaxed) - before;
+        assert!(overtaken <= 100, "{overtaken} calls went first");
+        drop(handler);
+    }
+    calls.abort_all();
 }
 
 #[tokio::test]

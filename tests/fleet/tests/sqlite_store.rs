@@ -77,6 +77,30 @@ async fn after_a_full_disk_a_handler_begins_its_transactions_as_before() {
     connection.begin_with("BEGIN IMMEDIATE").await.unwrap().rollback().await.unwrap();
 }
 
+/// Dead letters hold bodies, and may be in it.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_is_for_its_owner_alone_and_another_one_keeps_its_permissions() {
+    use std::fs::{File, Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new("fleet-sqlite");
+    let mode =
+        |name: &str| metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+    let store = open(&folder, "orders").await;
+    store.migrate().await.unwrap();
+    new_claim(&store, "evt_1").await;
+    for name in ["dedup.db", "dedup.db-wal", "dedup.db-shm"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+
+    let shared = folder.path().join("shared.db");
+    File::create(&shared).unwrap();
+    set_permissions(&shared, Permissions::from_mode(0o660)).unwrap();
+    SqliteStore::open(&shared, "orders").await.unwrap().migrate().await.unwrap();
+    assert_eq!(mode("shared.db"), 0o660);
+}
+
 /// Set by the test below for a process that is this very program, and that does what the other
 /// half of the test says until it is killed.
 const FILE: &str = "FLEET_SQLITE_FILE";

@@ -26,8 +26,9 @@ use tokio::time::timeout;
 const OPENING: Duration = Duration::from_secs(3);
 /// How long a connection whose call has given up may take to end the statement.
 const ENDING: Duration = Duration::from_secs(3);
-/// So often in a row a connection skips the pool, which has to look at its age now and then.
-const HAND_OVERS: u32 = 1_000;
+/// So often in a row a connection skips the pool. Not more: a handler's own transaction waits in the
+/// pool, and has its turn there only. The pool has to look at a connection's age now and then, too.
+const HAND_OVERS: u32 = 16;
 
 /// The connections of a pool, and those who wait for one.
 pub(super) struct Connections {

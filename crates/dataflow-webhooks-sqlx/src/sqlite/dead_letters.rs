@@ -11,8 +11,9 @@ use super::migrate;
 use crate::dead_letters::{self, Kept, Table, Value};
 use crate::error::SqlStoreError;
 
-/// `PRAGMA synchronous`: from this one on, a commit waits for the disk.
-const FULL: i64 = 2;
+/// `PRAGMA synchronous`: with this one a commit waits for the disk in every journal mode, with FULL
+/// in the write-ahead log only, where the two are the same.
+const EXTRA: i64 = 3;
 
 /// Dead letters in a file of SQLite, in a table beside that of the dedup store.
 ///
@@ -58,8 +59,9 @@ impl SqliteDeadLetters {
     /// that share a file must not share it. Storing, getting and removing a letter take at most
     /// 1.5 s each, and a page of a list 30 s, whatever the pool's own time-outs are.
     ///
-    /// A connection whose `synchronous` is below FULL is set to FULL when it stores a letter, and
-    /// stays so: below it, a loss of power could take the letter back.
+    /// A connection whose `synchronous` is below EXTRA is set to EXTRA when it stores a letter, and
+    /// stays so: below FULL, and without the write-ahead log below EXTRA, a loss of power could take
+    /// the letter back.
     ///
     /// # Errors
     /// When the scope is wrong.
@@ -109,8 +111,8 @@ impl Table for SqliteDeadLetters {
         let write = async {
             let mut connection = self.file.pool().acquire().await?;
             let waits = sqlx::query("PRAGMA synchronous").fetch_one(&mut *connection).await?;
-            if waits.try_get::<i64, _>(0)? < FULL {
-                sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
+            if waits.try_get::<i64, _>(0)? < EXTRA {
+                sqlx::query("PRAGMA synchronous = EXTRA").execute(&mut *connection).await?;
             }
             rows(&mut connection, self.scope(), sql, values).await
         };

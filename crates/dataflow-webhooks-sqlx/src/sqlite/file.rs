@@ -1,5 +1,7 @@
 //! Owns the way to the file: the pool, whose turn it is to write, and what SQLite's errors mean.
 
+use std::fs::OpenOptions;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
@@ -37,6 +39,21 @@ impl File {
     pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
+}
+
+/// Makes the file, for its owner alone, where there is none: SQLite would let all read it. It gives
+/// the two beside it the same permissions.
+pub(super) fn make_for_owner(path: &Path) {
+    // To SQLite, that is not the path of a file.
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") {
+        return;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // Whatever is wrong with it, SQLite finds as well, and says.
+    let _ = options.open(path);
 }
 
 /// Tries again for as long as others lock the file.

@@ -94,7 +94,8 @@ impl SqliteStore {
 
     /// Opens the file, which is made when there is none, with a pool of at most 4 connections. Its
     /// folder must be writable: SQLite keeps two more files beside it, with `-wal` and `-shm` at
-    /// the end of their names.
+    /// the end of their names. A new file has the permissions 0600 (on Unix), for dead letters and
+    /// your own tables may be in it; one that is there keeps its own.
     ///
     /// The scope names the endpoint: 1 to 64 of the characters `A-Z a-z 0-9 _ . -`. All processes of
     /// one endpoint use the same one, and two endpoints that share a file must not: the event ids
@@ -112,6 +113,7 @@ impl SqliteStore {
             let what = format!("{path:?} is not the path of a file");
             return Err(SqlStoreError::new(SqlStoreErrorKind::InvalidUrl, what));
         }
+        file::make_for_owner(path);
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)

@@ -1,13 +1,17 @@
 //! What becomes of a claim when its handler has ended, and of a store that
 //! does not take it.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use dataflow_webhooks::Outcome;
 use dataflow_webhooks::StoreOperation::{Commit, Release, Renew};
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
+use dataflow_webhooks_tokio::Whole;
 use tokio::time::sleep;
 
 use crate::support::scene::{
-    Broken, Said, Scene, State, assert_about, millis, seconds, settle_down, timed,
+    Broken, Said, Scene, State, assert_about, body_of, head, millis, seconds, settle_down, timed,
 };
 use crate::support::store::Fate;
 
@@ -80,6 +84,34 @@ async fn a_commit_that_fails_for_40_s_is_made_when_the_store_is_back() {
     assert_eq!((duplicate.status, duplicate.outcome), (200, Some(Outcome::Duplicate)));
     assert_eq!(scene.runs.started(), 0, "the duplicate's handler is not called");
     assert_eq!(scene.counts().lease_lost, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settlement_that_waits_for_the_store_holds_no_body() {
+    for (status, operation) in [(200, Commit), (500, Release)] {
+        let scene = Scene::new();
+        scene.store.always(operation, Fate::Fail);
+        let bytes = Arc::new(body_of("evt_1"));
+        let held = Arc::downgrade(&bytes);
+        let body = Whole::new(Bytes::from_owner(Owner(bytes)));
+        let delivery = scene.receive(head(&body_of("evt_1")), body).await.unwrap();
+        assert!(held.strong_count() > 0, "the test watches the delivery's own bytes");
+
+        let answer = scene.deliver(&delivery, scene.says(status)).await.unwrap();
+        drop(delivery);
+        sleep(seconds(1)).await;
+        assert_eq!((answer.status, scene.counts().pending_commits), (status, 1));
+        assert_eq!(held.strong_count(), 0, "after {status}");
+    }
+}
+
+/// The bytes of a body, which tell when they are freed.
+struct Owner(Arc<Bytes>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[tokio::test(start_paused = true)]

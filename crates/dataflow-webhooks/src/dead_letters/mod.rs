@@ -46,8 +46,8 @@ pub trait DeadLetterSink: Send + Sync {
     /// runs, takes the place of the earlier one.
     ///
     /// The caller drops the future after 2 seconds, and takes the letter as not
-    /// stored; should it be stored all the same, the event runs again and is stored
-    /// again, or succeeds and has a letter nonetheless.
+    /// stored; should it be stored all the same, the event runs again, and is stored
+    /// again or succeeds: then there is a letter of an event that is done.
     ///
     /// # Errors
     /// When the letter is not stored, or that is not known.
@@ -104,7 +104,8 @@ pub trait DeadLetters: DeadLetterSink {
 ///
 /// The event stays done in the dedup store: deliveries of it that are still to come
 /// are answered 200 and run nothing. Two that call this at the same time both run the
-/// handler.
+/// handler; and there may be a letter of an event that a later run got through, where the
+/// sink had answered too late. So the handler should do no harm twice here either.
 ///
 /// ```
 /// use dataflow_webhooks::dead_letters::{DeadLetters, run_again};

@@ -218,13 +218,14 @@ impl Telemetry {
         log!(warn, %operation, "the dedup store failed to {operation}: {error}");
     }
 
-    /// The holder of a claim came to renew or settle it and was refused.
-    pub fn lease_lost(&self, delivery: &Delivery, operation: StoreOperation) {
+    /// The holder of a claim on the event with this id came to renew or settle it and was
+    /// refused.
+    pub fn lease_lost(&self, event_id: &str, epoch: u64, operation: StoreOperation) {
         add(&self.lease_lost);
         if let Some(index) = position(StoreOperation::ALL, &operation) {
             self.meters.update(|series| series.lease_lost[index].increment(1));
         }
-        let (id, epoch) = (shown(delivery.id()), delivery.epoch().unwrap_or(0));
+        let id = shown(event_id);
         log!(
             warn,
             %operation,

@@ -70,7 +70,7 @@ fn nothing_that_a_sender_wrote_becomes_a_series() {
         let delivery = delivery(&endpoint, body.as_bytes());
         let _ = delivery.event();
         endpoint.telemetry().answered(&delivery, Outcome::Failed, false);
-        endpoint.telemetry().lease_lost(&delivery, StoreOperation::Commit);
+        endpoint.telemetry().lease_lost(delivery.id(), 1, StoreOperation::Commit);
         endpoint.telemetry().handler_ended(&delivery, HandlerEnd::Failed, None);
         endpoint.telemetry().store_failed(StoreOperation::Claim, &n);
     }

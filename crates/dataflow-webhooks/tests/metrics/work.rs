@@ -27,7 +27,7 @@ fn calls_of_the_store_errors_and_lost_leases_are_told_apart_by_operation() {
         let delivery = delivery(&endpoint, BODY);
         endpoint.telemetry().store_called(operation, Duration::from_millis(1500));
         endpoint.telemetry().store_failed(operation, &"away");
-        endpoint.telemetry().lease_lost(&delivery, operation);
+        endpoint.telemetry().lease_lost(delivery.id(), 1, operation);
         let errors = format!("store_errors_total operation={operation}");
         let lost = format!("lease_lost_total operation={operation}");
         let mut expected = VERIFIED.to_vec();

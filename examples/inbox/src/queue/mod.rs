@@ -12,6 +12,7 @@ mod nats;
 mod postgres;
 mod sqlite;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub enum Queue {
 }
 
 /// What is put into a queue.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[allow(clippy::exhaustive_structs, reason = "who puts sets it up")]
 pub struct Item {
     /// The event's key, which is the queue's own.
@@ -66,7 +67,7 @@ pub struct Completing<'a> {
 }
 
 /// An event that was given up on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Dead {
     /// Its key.
@@ -77,6 +78,28 @@ pub struct Dead {
     pub attempts: u32,
     /// What the last attempt died of.
     pub error: String,
+}
+
+/// Not the body: it is your customers' data.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("key", &self.key)
+            .field("body", &format_args!("[{} bytes elided]", self.body.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Not the body, as with an [`Item`].
+impl fmt::Debug for Dead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dead")
+            .field("key", &self.key)
+            .field("body", &format_args!("[{} bytes elided]", self.body.len()))
+            .field("attempts", &self.attempts)
+            .field("error", &self.error)
+            .finish()
+    }
 }
 
 /// Calls one of the three.
@@ -179,5 +202,31 @@ impl Queue {
     /// The queue cannot be asked.
     pub async fn retry(&self, key: &str) -> Result<bool, BoxError> {
         each!(self, queue => queue.retry(key).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn debug_shows_no_body_and_no_password() {
+        let key = DedupKey::from_event_id("evt_1");
+        let body = Bytes::from_static(b"the customer's data");
+        let signed_with = "current".to_owned();
+        let dead = Dead {
+            key: "id:evt_1".to_owned(),
+            body: body.clone(),
+            attempts: 3,
+            error: String::new(),
+        };
+        let settings = Settings::of("postgres://inbox:hunter2@127.0.0.1:1/inbox");
+        let queue = Queue::open(&settings).await.unwrap();
+        let shown =
+            format!("{:?} {dead:?} {settings:?} {queue:?}", Item { key, body, signed_with });
+        for secret in ["customer", "hunter2"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("19 bytes"), "{shown}");
     }
 }

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
-use async_nats::jetstream::context::Context;
+use async_nats::jetstream::context::{Context, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, Stream};
 use async_nats::jetstream::{AckKind, Message};
@@ -19,7 +20,7 @@ use percent_encoding::percent_decode_str;
 use receiver::{Failure, in_full, until_done};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -40,15 +41,19 @@ const ERROR: &str = "Error";
 /// The server may take so long to answer: the sender's patience is 5 s.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// How often the client is asked whether it has a connection, while it has none.
+const ASK: Duration = Duration::from_millis(20);
+
 /// How long a worker that has nothing to do waits at a time; so long its end can take.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The largest message that may be put, in bytes: a body of 1 MiB, which is the endpoint's
+/// limit unless told, and what is known of it.
+const LARGEST: usize = (1 << 20) + (16 << 10);
 
 /// Events that wait for another attempt are as many as these at most, and then no other is
 /// given out.
 const WAITING: i64 = 100_000;
-
-/// The longest reason that is kept with an event, in characters.
-const LONGEST_ERROR: usize = 1_000;
 
 /// The queue in a stream of NATS JetStream.
 #[derive(Debug, Clone)]
@@ -89,6 +94,10 @@ impl Queue {
         if window < SCHEDULE {
             warn!("the stream's duplicate window is {window:?}: an event sent again runs again");
         }
+        let takes = self.context.client().max_payload();
+        if takes < LARGEST {
+            warn!("the server's max_payload is {takes}: some events it will never take");
+        }
         Ok(stream)
     }
 
@@ -107,11 +116,24 @@ impl Queue {
             .message_id(key)
             .header(KEY, key)
             .header(SIGNED_WITH, &*item.signed_with);
-        self.publish(self.events(), message).await
+        self.connected().await?;
+        Ok(self.publish(self.events(), message).await?)
+    }
+
+    /// Waits for the server for a while. The client would keep what is published without one,
+    /// thousands of bodies, until it is back.
+    async fn connected(&self) -> Result<(), BoxError> {
+        let client = self.context.client();
+        let connected = async {
+            while client.connection_state() != State::Connected {
+                sleep(ASK).await;
+            }
+        };
+        Ok(timeout(ANSWER, connected).await.map_err(|_| "there is no connection to the server")?)
     }
 
     /// Waits until the server has it: also when it had it before, under the same message id.
-    async fn publish(&self, subject: String, message: PublishMessage) -> Result<(), BoxError> {
+    async fn publish(&self, subject: String, message: PublishMessage) -> Result<(), PublishError> {
         self.context.send_publish(subject, message).await?.await?;
         Ok(())
     }
@@ -121,32 +143,45 @@ impl Queue {
         worker: &Worker,
         stopping: &CancellationToken,
     ) -> Result<(), BoxError> {
-        let limits = worker.limits();
+        let places = Arc::new(Semaphore::new(worker.limits().workers));
+        let mut jobs = JoinSet::new();
+        let worked = loop {
+            match self.take(worker, &places, &mut jobs, stopping).await {
+                // A job may take long, and the others do not wait for it.
+                Err(error) if !jobs.is_empty() && !stopping.is_cancelled() => {
+                    warn!("the queue: no job taken: {}", in_full(&*error));
+                    sleep(LOOK).await;
+                }
+                worked => break worked,
+            }
+        };
+        // Awaited also when the server fails: they run to their end.
+        while jobs.join_next().await.is_some() {}
+        worked
+    }
+
+    /// The place in the stream that all workers share.
+    async fn consumer(&self, lease: Duration) -> Result<Consumer<pull::Config>, BoxError> {
         let config = pull::Config {
             durable_name: Some(CONSUMER.to_owned()),
             filter_subject: self.events(),
             ack_policy: AckPolicy::Explicit,
-            ack_wait: limits.lease,
+            ack_wait: lease,
             max_ack_pending: WAITING,
             ..Default::default()
         };
-        let consumer = self.stream().await?.create_consumer(config).await?;
-        let places = Arc::new(Semaphore::new(limits.workers));
-        // Awaited also when the server fails: they run to their end.
-        let mut jobs = JoinSet::new();
-        let taken = self.take(worker, &consumer, &places, &mut jobs, stopping).await;
-        while jobs.join_next().await.is_some() {}
-        taken
+        Ok(self.stream().await?.create_consumer(config).await?)
     }
 
+    /// Takes messages and starts their jobs until `stopping`, or the server fails.
     async fn take(
         &self,
         worker: &Worker,
-        consumer: &Consumer<pull::Config>,
         places: &Arc<Semaphore>,
         jobs: &mut JoinSet<()>,
         stopping: &CancellationToken,
     ) -> Result<(), BoxError> {
+        let consumer = self.consumer(worker.limits().lease).await?;
         loop {
             let place = tokio::select! {
                 place = Arc::clone(places).acquire_owned() => place?,
@@ -155,7 +190,7 @@ impl Queue {
             while jobs.try_join_next().is_some() {}
             // One by one, and never broken off: what was given out and not taken would be
             // an attempt, and wait for a lease.
-            let Some(message) = next(consumer).await? else {
+            let Some(message) = next(&consumer).await? else {
                 if stopping.is_cancelled() {
                     return Ok(());
                 }
@@ -204,16 +239,25 @@ impl Queue {
         attempts: u32,
         why: &str,
     ) -> Result<(), BoxError> {
-        let why: String = why.chars().take(LONGEST_ERROR).collect();
-        let dead = PublishMessage::build()
-            .payload(message.payload.clone())
-            // Of this message, not of its event: that one may run again and fail again.
-            .message_id(format!("dead:{}", message.info()?.stream_sequence))
-            .header(KEY, &*text(headers, KEY))
-            .header(SIGNED_WITH, &*text(headers, SIGNED_WITH))
-            .header(ATTEMPTS, attempts.to_string())
-            .header(ERROR, &*why);
-        self.publish(self.given_up(), dead).await
+        // Of this message, not of its event: that one may run again and fail again.
+        let id = format!("dead:{}", message.info()?.stream_sequence);
+        let dead = |why| {
+            let dead = PublishMessage::build()
+                .payload(message.payload.clone())
+                .message_id(&*id)
+                .header(KEY, &*text(headers, KEY))
+                .header(SIGNED_WITH, &*text(headers, SIGNED_WITH))
+                .header(ATTEMPTS, attempts.to_string())
+                .header(ERROR, why);
+            self.publish(self.given_up(), dead)
+        };
+        match dead(why).await {
+            // The event leaves no room for why.
+            Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                Ok(dead("see the worker's log").await?)
+            }
+            done => Ok(done?),
+        }
     }
 
     pub(super) async fn dead(&self) -> Result<Vec<Dead>, BoxError> {

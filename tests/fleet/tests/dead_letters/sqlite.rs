@@ -2,7 +2,7 @@
 
 use dataflow_webhooks::dead_letters::DeadLetterSink as _;
 use dataflow_webhooks_sqlx::{SqlStoreErrorKind as Kind, SqliteDeadLetters, SqliteStore};
-use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
 use webhook_fleet_tests::calls::sql_error;
 use webhook_fleet_tests::kept::Folder;
@@ -20,9 +20,9 @@ async fn a_letter_is_on_the_disk_whatever_the_pool_says() {
     let folder = Folder::new("fleet-sqlite");
     let options = SqliteStore::options(folder.path().join("own.db"));
     for (told, then) in [
-        (SqliteSynchronous::Off, 2),
-        (SqliteSynchronous::Normal, 2),
-        (SqliteSynchronous::Full, 2),
+        (SqliteSynchronous::Off, 3),
+        (SqliteSynchronous::Normal, 3),
+        (SqliteSynchronous::Full, 3),
         (SqliteSynchronous::Extra, 3),
     ] {
         // One connection: the one that has stored the letter is the one that is asked.
@@ -35,6 +35,20 @@ async fn a_letter_is_on_the_disk_whatever_the_pool_says() {
         assert_eq!(ids(&sink).await, ["evt_1"]);
         pool.close().await;
     }
+}
+
+/// Without the write-ahead log a commit is a journal that is deleted, and FULL does not wait for
+/// the folder to be on the disk: EXTRA does.
+#[tokio::test]
+async fn a_letter_is_on_the_disk_in_any_journal_mode() {
+    let folder = Folder::new("fleet-sqlite");
+    let options = SqliteStore::options(folder.path().join("own.db"));
+    let options = options.journal_mode(SqliteJournalMode::Delete);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let sink = SqliteDeadLetters::new(pool.clone(), "orders").unwrap();
+    sink.migrate().await.unwrap();
+    sink.store(&letter("evt_1", 1)).await.unwrap();
+    assert_eq!(number(&pool, "PRAGMA synchronous").await, 3);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dataflow_webhooks::BoxError;
 use dataflow_webhooks::dedup::DedupKey;
 use inbox::queue::{Dead, Item, Queue};
-use inbox::{Job, Limits, Settings, Worker};
+use inbox::{Job, Limits, Settings, Work, Worker};
 use sqlx::{PgPool, SqlitePool};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -148,6 +148,10 @@ pub(crate) async fn put(queue: &Queue, id: &str) {
 pub(crate) struct Runs(Arc<Mutex<Vec<(String, u32)>>>);
 
 impl Runs {
+    pub(crate) fn note(&self, job: &Job) {
+        self.0.lock().unwrap().push((job.event.id.clone(), job.attempt));
+    }
+
     pub(crate) fn so_far(&self) -> Vec<(String, u32)> {
         self.0.lock().unwrap().clone()
     }
@@ -190,17 +194,23 @@ impl Working {
         limits: Limits,
         job: impl Fn(&str, u32) -> Result<(), BoxError> + Send + Sync + 'static,
     ) -> Self {
-        let (runs, stopping) = (Runs::default(), CancellationToken::new());
+        let runs = Runs::default();
         let (job, written) = (Arc::new(job), runs.clone());
         let work = move |run: Job| {
             let (job, written) = (Arc::clone(&job), written.clone());
             let run = async move {
-                written.0.lock().unwrap().push((run.event.id.clone(), run.attempt));
+                written.note(&run);
                 job(&run.event.id, run.attempt)
             };
             Box::pin(run) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
         };
-        let worker = Worker::new(Arc::new(work), limits);
+        Self::with(queue, limits, runs, Arc::new(work))
+    }
+
+    /// The same, with any function, which notes its runs by itself.
+    pub(crate) fn with(queue: &Queue, limits: Limits, runs: Runs, work: Work) -> Self {
+        let stopping = CancellationToken::new();
+        let worker = Worker::new(work, limits);
         let (queue, stop) = (queue.clone(), stopping.clone());
         let task = tokio::spawn(async move { queue.work(&worker, &stop).await });
         Self { runs, stopping, task }

@@ -4,8 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use dataflow_webhooks::testing::Sample;
+use inbox::{Job, Work};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
 use crate::on;
-use crate::place::{Place, Working, item, put, run, wait_for_dead};
+use crate::place::{Place, Runs, Working, item, put, run, wait_for_dead};
 
 on! {
     [sqlite, postgres, nats]
@@ -15,6 +20,8 @@ on! {
     a_job_that_always_fails_is_given_up_on_and_can_be_run_again,
     an_event_that_is_given_up_on_twice_is_kept_the_second_time_as_well,
     a_job_that_panics_is_tried_again,
+    a_function_that_panics_before_its_job_begins_cuts_off_no_other_one,
+    a_job_may_die_of_any_text_and_holds_nobody_up,
     a_failed_job_waits_for_its_next_attempt_and_others_do_not,
     what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is,
 }
@@ -22,6 +29,13 @@ on! {
 on! {
     [postgres_of_its_own, nats]
     what_was_put_is_there_after_a_kill_of_the_server,
+}
+
+on! {
+    [nats]
+    an_event_as_large_as_the_server_takes_can_be_given_up_on,
+    a_put_that_failed_while_the_server_was_away_leaves_nothing_behind,
+    after_the_server_was_away_others_do_not_wait_for_a_job_that_still_runs,
 }
 
 async fn an_event_that_is_put_twice_runs_once(place: Place) {
@@ -114,6 +128,52 @@ async fn a_job_that_panics_is_tried_again(place: Place) {
     working.stop().await;
 }
 
+async fn a_function_that_panics_before_its_job_begins_cuts_off_no_other_one(place: Place) {
+    let queue = place.queue().await;
+    let mut limits = place.settings().limits;
+    limits.workers = 2;
+    put(&queue, "evt_long").await;
+    let (runs, may_end) = (Runs::default(), Arc::new(Notify::new()));
+    let (noted, end) = (runs.clone(), Arc::clone(&may_end));
+    let work: Work = Arc::new(move |job: Job| {
+        noted.note(&job);
+        assert_eq!(job.event.id, "evt_long", "a panic that a test asked for");
+        let end = Arc::clone(&end);
+        Box::pin(async move {
+            end.notified().await;
+            Ok(())
+        })
+    });
+    let working = Working::with(&queue, limits, runs, work);
+    working.runs.wait_for(1).await;
+    put(&queue, "evt_1").await;
+    let dead = wait_for_dead(&queue, 1).await;
+    assert_eq!((&*dead[0].key, dead[0].attempts), ("id:evt_1", 3));
+    assert!(dead[0].error.contains("panicked"), "{}", dead[0].error);
+    may_end.notify_one();
+    assert_eq!(working.runs.so_far().len(), 4, "{:?}", working.runs.so_far());
+    working.stop().await;
+}
+
+/// Of an error in many lines or with U+0000 in it, which a header of NATS or PostgreSQL's
+/// JSON cannot hold.
+async fn a_job_may_die_of_any_text_and_holds_nobody_up(place: Place) {
+    let queue = place.queue().await;
+    put(&queue, "evt_1").await;
+    let working = Working::start(&queue, place.settings().limits, |id, _| match id {
+        "evt_1" => Err(format!("two\r\nlines, and \0{}", "x".repeat(2 << 20)).into()),
+        _ => Ok(()),
+    });
+    working.runs.wait_for(1).await;
+    put(&queue, "evt_2").await;
+    let dead = wait_for_dead(&queue, 1).await;
+    assert!(dead[0].error.starts_with(r"two  lines, and \u{0}xxx"), "{:.40}", dead[0].error);
+    assert!(dead[0].error.len() < 2_000, "{} bytes", dead[0].error.len());
+    assert_eq!(dead[0].attempts, 3);
+    assert!(working.runs.wait_for(4).await.contains(&run("evt_2", 1)));
+    working.stop().await;
+}
+
 async fn a_failed_job_waits_for_its_next_attempt_and_others_do_not(place: Place) {
     let queue = place.queue().await;
     let mut limits = place.settings().limits;
@@ -169,5 +229,86 @@ async fn what_was_put_is_there_after_a_kill_of_the_server(mut place: Place) {
     let mut runs = working.runs.wait_for(ids.len()).await;
     runs.sort();
     assert_eq!(runs, ids.iter().map(|id| run(id, 1)).collect::<Vec<_>>());
+    working.stop().await;
+}
+
+async fn an_event_as_large_as_the_server_takes_can_be_given_up_on(place: Place) {
+    let queue = place.queue().await;
+    let body =
+        |size: usize| format!(r#"{{"id":"evt_1","type":"","filler":"{}"}}"#, "x".repeat(size));
+    // The server's limit is 1 MiB unless told, its own headers included.
+    assert!(queue.put(&item("evt_1", body(1 << 20)), None).await.is_err());
+    let largest = body((1 << 20) - 250);
+    queue.put(&item("evt_1", largest.clone()), None).await.unwrap();
+    let working =
+        Working::start(&queue, place.settings().limits, |_, _| Err("no".repeat(400).into()));
+    let dead = wait_for_dead(&queue, 1).await;
+    assert!(dead[0].body == largest, "{} bytes", dead[0].body.len());
+    assert_eq!((dead[0].attempts, &*dead[0].error), (3, "see the worker's log"));
+    assert!(queue.retry("id:evt_1").await.unwrap());
+    wait_for_dead(&queue, 1).await;
+    assert_eq!(working.runs.so_far().len(), 6);
+    working.stop().await;
+}
+
+/// A client keeps what it was to send until the server is back: thousands of bodies.
+async fn a_put_that_failed_while_the_server_was_away_leaves_nothing_behind(mut place: Place) {
+    let queue = place.queue().await;
+    place.kill();
+    let body = Sample::of("pipeline.created").id("evt_away").body();
+    // The client may find out by the first one.
+    assert!(queue.put(&item("evt_finds_out", body.clone()), None).await.is_err());
+    assert!(queue.put(&item("evt_away", body), None).await.is_err());
+    place.restart();
+    let end = Instant::now() + Duration::from_secs(60);
+    while queue.dead().await.is_err() {
+        assert!(Instant::now() < end, "the server is not back");
+    }
+    put(&queue, "evt_after").await;
+    let working = Working::start(&queue, place.settings().limits, |_, _| Ok(()));
+    let after = run("evt_after", 1);
+    while !working.runs.so_far().contains(&after) {
+        assert!(Instant::now() < end, "it did not run");
+        sleep(Duration::from_millis(5)).await;
+    }
+    // Events run in the order in which they were put.
+    let runs = working.runs.so_far();
+    assert!(!runs.contains(&run("evt_away", 1)), "{runs:?}");
+    working.stop().await;
+}
+
+async fn after_the_server_was_away_others_do_not_wait_for_a_job_that_still_runs(mut place: Place) {
+    let queue = place.queue().await;
+    let mut limits = place.settings().limits;
+    limits.workers = 2;
+    let may_end = Arc::new(AtomicBool::new(false));
+    let end = Arc::clone(&may_end);
+    put(&queue, "evt_long").await;
+    let working = Working::start(&queue, limits, move |id, attempt| {
+        while id == "evt_long" && attempt == 1 && !end.load(Ordering::Relaxed) {
+            tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(5)));
+        }
+        Ok(())
+    });
+    working.runs.wait_for(1).await;
+    place.kill();
+    // Until the worker has found out.
+    let body = Sample::of("pipeline.created").id("evt_away").body();
+    assert!(queue.put(&item("evt_away", body), None).await.is_err());
+    sleep(Duration::from_secs(4)).await;
+    place.restart();
+    let patience = Instant::now() + Duration::from_secs(30);
+    while queue.dead().await.is_err() {
+        assert!(Instant::now() < patience, "the server is not back");
+    }
+    put(&queue, "evt_2").await;
+    while !working.runs.so_far().iter().any(|(id, _)| id == "evt_2") {
+        if Instant::now() > patience {
+            may_end.store(true, Ordering::Relaxed);
+            panic!("it waits: {:?}", working.runs.so_far());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    may_end.store(true, Ordering::Relaxed);
     working.stop().await;
 }
