@@ -10,7 +10,7 @@ use dataflow_webhooks::dead_letters::{DeadLetter, DeadLetterSink};
 use dataflow_webhooks::{Delivery, Endpoint};
 
 use crate::admit::Admission;
-use crate::run::still_held;
+use crate::lease::still_held;
 use crate::store::in_full;
 use crate::timer::{Guarded, Panicked, within};
 

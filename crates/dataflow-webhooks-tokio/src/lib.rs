@@ -78,6 +78,7 @@ mod admit;
 mod dead_letter;
 mod dead_letter_file;
 mod detach;
+mod lease;
 mod receive;
 mod run;
 mod settle;

@@ -5,15 +5,14 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use dataflow_webhooks::adapter::{HandlerEnd, Telemetry, Verdict};
-use dataflow_webhooks::dedup::Held;
-use dataflow_webhooks::{Delivery, Endpoint, Outcome, StoreOperation};
+use dataflow_webhooks::{Delivery, Endpoint, Outcome};
 use tokio::time::Instant;
 
 use crate::Reply;
-use crate::admit::{Admission, Asked, Lease, Turn};
+use crate::admit::{Admission, Asked, Turn};
 use crate::detach::Ended;
+use crate::lease::{Renewal, give_up, renew};
 use crate::settle::{conclude, settle};
-use crate::store::{StoreFailed, call_store};
 use crate::timer::{Alarm, Guarded, Panicked, guarded_from, unless};
 
 /// The pause before a renewal that the store did not answer is tried again.
@@ -167,46 +166,6 @@ fn ended<R, E>(end: Result<Result<R, E>, Panicked>) -> End<R, E> {
     match end {
         Ok(answer) => End::Answered(answer),
         Err(Panicked) => End::Panicked,
-    }
-}
-
-/// Renews the lease once, and says whether it may still be held: a store that does
-/// not answer has not taken it away.
-pub(crate) async fn still_held(
-    endpoint: &Endpoint,
-    delivery: &Delivery,
-    admission: &mut Admission,
-) -> bool {
-    let Some(lease) = &admission.lease else { return false };
-    match renew(endpoint, lease).await {
-        Renewal::Renewed | Renewal::Failed => true,
-        Renewal::Lost => {
-            give_up(endpoint, delivery, admission);
-            false
-        }
-    }
-}
-
-/// The lease is lost: nothing of it is left to settle.
-fn give_up(endpoint: &Endpoint, delivery: &Delivery, admission: &mut Admission) {
-    let Some(lease) = admission.lease.take() else { return };
-    endpoint.telemetry().lease_lost(delivery.id(), lease.claim.epoch(), StoreOperation::Renew);
-}
-
-enum Renewal {
-    Renewed,
-    Lost,
-    Failed,
-}
-
-async fn renew(endpoint: &Endpoint, lease: &Lease) -> Renewal {
-    let Some(store) = lease.store(endpoint) else { return Renewal::Lost };
-    let terms = endpoint.limits().terms();
-    let renew = || store.renew(&lease.claim, terms);
-    match call_store(endpoint, StoreOperation::Renew, None, renew).await {
-        Ok(Held::Yes) => Renewal::Renewed,
-        Ok(Held::No) => Renewal::Lost,
-        Err(StoreFailed) => Renewal::Failed,
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use dataflow_webhooks::adapter::{HandlerEnd, PendingCommit, Verdict};
 use dataflow_webhooks::dedup::Held;
-use dataflow_webhooks::{Delivery, Endpoint, StoreOperation};
+use dataflow_webhooks::{Delivery, Endpoint};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::admit::{Admission, Lease};
 use crate::dead_letter::keep_if_due;
+use crate::lease::{Renewal, renew};
 use crate::store::{StoreFailed, call_store};
 
 /// The pause before a failed settlement is tried again: doubled each time, from
@@ -119,13 +120,7 @@ async fn settle_later(
 /// lease that was lost from a commit that happened unheard of; the next try of
 /// the commit will.
 async fn keep(endpoint: &Endpoint, lease: &Lease) -> bool {
-    let Some(store) = lease.store(endpoint) else { return false };
-    let terms = endpoint.limits().terms();
-    let renew = || store.renew(&lease.claim, terms);
-    match call_store(endpoint, StoreOperation::Renew, None, renew).await {
-        Ok(held) => held == Held::Yes,
-        Err(StoreFailed) => true,
-    }
+    !matches!(renew(endpoint, lease).await, Renewal::Lost)
 }
 
 fn note(endpoint: &Endpoint, event_id: &str, lease: &Lease, verdict: Verdict, held: Held) {

@@ -113,7 +113,8 @@ impl Journal {
                 return Ok(());
             }
         }
-        if self.is_unclean {
+        // Where it was shortened meanwhile, to cut it back would fill it up with zeros.
+        if self.is_unclean && here.len() >= self.end {
             return self.roll_back().map_err(|error| self.failed("cut back", error));
         }
         if here.len() != self.end {
