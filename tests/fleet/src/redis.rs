@@ -276,6 +276,7 @@ pub struct Sentinels {
     /// Its replica.
     pub replica: Redis,
     sentinels: Vec<(u16, Kept)>,
+    is_tls: bool,
     _folder: Folder,
 }
 
@@ -290,17 +291,48 @@ impl Sentinels {
     /// When they do not find each other.
     #[must_use]
     pub fn start() -> Self {
-        let primary = Redis::start(&[]);
-        let replica = replica_of(&primary);
+        Self::start_with(Folder::new("fleet-sentinels"), Redis::start, None)
+    }
+
+    /// The same five, which speak TLS alone, with the files of these PEM texts.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_tls(certificate: &str, key: &str) -> Self {
         let folder = Folder::new("fleet-sentinels");
+        let (certificate_file, key_file) =
+            (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        fs::write(&certificate_file, certificate).unwrap();
+        fs::write(&key_file, key).unwrap();
+        let (certificate_file, key_file) = (certificate_file.display(), key_file.display());
+        let tls = format!(
+            "tls-replication yes\ntls-auth-clients no\ntls-cert-file {certificate_file}\n\
+             tls-key-file {key_file}\ntls-ca-cert-file {certificate_file}\n"
+        );
+        let server = |options: &[&str]| {
+            let all = [&["--tls-replication", "yes"], options].concat();
+            Redis::start_tls(certificate, key, &all)
+        };
+        Self::start_with(folder, server, Some(&tls))
+    }
+
+    fn start_with(folder: Folder, server: impl Fn(&[&str]) -> Redis, tls: Option<&str>) -> Self {
+        let primary = server(&[]);
+        let replica = replica_with(&primary, server);
         let sentinels: Vec<(u16, Kept)> = (0..3)
             .map(|number| {
                 let port = free_port();
                 let name = Self::NAME;
                 let file = folder.path().join(format!("{number}.conf"));
                 let watched = primary.port();
+                let listening = match tls {
+                    None => format!("port {port}\n"),
+                    Some(files) => format!("port 0\ntls-port {port}\n{files}"),
+                };
                 let text = format!(
-                    "port {port}\nbind 127.0.0.1\ndir {}\n\
+                    "{listening}bind 127.0.0.1\ndir {}\n\
                      sentinel monitor {name} 127.0.0.1 {watched} 2\n\
                      sentinel down-after-milliseconds {name} 1000\n\
                      sentinel failover-timeout {name} 5000\n",
@@ -312,10 +344,10 @@ impl Sentinels {
                 (port, Kept::start("redis-server", &arguments, &log, "redis-server"))
             })
             .collect();
-        let all = Self { primary, replica, sentinels, _folder: folder };
+        let all = Self { primary, replica, sentinels, is_tls: tls.is_some(), _folder: folder };
         for (port, _) in &all.sentinels {
             let came = within(PATIENCE, || {
-                let info = sentinel_cli(*port, &["SENTINEL", "MASTER", Self::NAME]);
+                let info = all.ask(*port, &["SENTINEL", "MASTER", Self::NAME]);
                 has(&info, "num-slaves", "1") && has(&info, "num-other-sentinels", "2")
             });
             assert!(came, "sentinel on {port} is not ready");
@@ -332,7 +364,7 @@ impl Sentinels {
         let port = server.port().to_string();
         for (sentinel, _) in &self.sentinels {
             let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME];
-            let came = within(PATIENCE, || sentinel_cli(*sentinel, &ask).contains(&port));
+            let came = within(PATIENCE, || self.ask(*sentinel, &ask).contains(&port));
             assert!(came, "sentinel on {sentinel} does not name {port}");
         }
     }
@@ -342,7 +374,18 @@ impl Sentinels {
     pub fn url(&self) -> String {
         let hosts: Vec<_> =
             self.sentinels.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
-        format!("redis+sentinel://{}/{}", hosts.join(","), Self::NAME)
+        let scheme = if self.is_tls { "rediss" } else { "redis" };
+        format!("{scheme}+sentinel://{}/{}", hosts.join(","), Self::NAME)
+    }
+
+    fn ask(&self, port: u16, command: &[&str]) -> String {
+        let speak: &[&str] = if self.is_tls { &["--tls", "--insecure"] } else { &[] };
+        let output = Command::new("redis-cli")
+            .args(["-p", &port.to_string()])
+            .args(speak)
+            .args(command)
+            .output();
+        String::from_utf8_lossy(&output.expect("redis-cli runs").stdout).into_owned()
     }
 }
 
@@ -353,16 +396,14 @@ impl Sentinels {
 /// When it does not come to it.
 #[must_use]
 pub fn replica_of(primary: &Redis) -> Redis {
-    let port = primary.port().to_string();
-    let replica =
-        Redis::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
-    replica.until(&["INFO", "replication"], "master_link_status:up");
-    replica
+    replica_with(primary, Redis::start)
 }
 
-fn sentinel_cli(port: u16, command: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(["-p", &port.to_string()]).args(command).output();
-    String::from_utf8_lossy(&output.expect("redis-cli runs").stdout).into_owned()
+fn replica_with(primary: &Redis, server: impl Fn(&[&str]) -> Redis) -> Redis {
+    let port = primary.port().to_string();
+    let replica = server(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
+    replica.until(&["INFO", "replication"], "master_link_status:up");
+    replica
 }
 
 /// Whether a line of this name is followed by one of this value.

@@ -1,9 +1,11 @@
 //! The store over TLS.
 
+use std::time::Duration;
+
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
-use webhook_fleet_tests::calls::{done, key, terms};
-use webhook_fleet_tests::redis::{Cluster, Redis};
+use webhook_fleet_tests::calls::{at_last, done, key, terms};
+use webhook_fleet_tests::redis::{Cluster, Redis, Sentinels};
 
 /// A certificate for this name that signs itself, and its key.
 fn certificate(name: &str) -> (String, String) {
@@ -65,4 +67,19 @@ async fn a_cluster_speaks_tls() {
     for number in 0..20 {
         done(&store, &format!("evt_{number}")).await;
     }
+}
+
+#[tokio::test]
+async fn sentinels_speak_tls_and_a_failover_is_followed() {
+    let (certificate, key_of_it) = certificate("127.0.0.1");
+    let mut servers = Sentinels::start_tls(&certificate, &key_of_it);
+    // The replica has what was committed.
+    let builder = RedisStore::builder("tls-sentinel").wait(1, Duration::from_millis(1_000));
+    let builder = builder.root_certificates(certificate);
+    let store = builder.connect(&servers.url()).await.unwrap();
+    done(&store, "evt_1").await;
+    servers.primary.kill();
+    let answer = at_last(async || store.claim(&key("evt_1"), terms()).await).await;
+    assert_eq!(answer, ClaimOutcome::Done);
+    assert!(servers.replica.cli(&["ROLE"]).starts_with("master"));
 }
