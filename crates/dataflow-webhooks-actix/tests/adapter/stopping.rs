@@ -1,11 +1,8 @@
 //! Drain inside the signal that stops the server.
 
-use std::time::Duration;
-
 use actix_web::{App, HttpServer, web};
 use dataflow_webhooks_actix::{Outcome, Webhook, WebhookMiddleware};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
 
 use crate::support::{PATH, Runs, Server, endpoint, eventually, sample};
 
@@ -20,7 +17,7 @@ async fn stops_after_the_handlers(workers: usize) {
             let runs = runs.clone();
             async move {
                 runs.start();
-                sleep(Duration::from_millis(800)).await;
+                runs.gate().await;
                 runs.end();
                 "done"
             }
@@ -45,6 +42,7 @@ async fn stops_after_the_handlers(workers: usize) {
     eventually("the gate is closed", || endpoint.is_draining()).await;
     assert_eq!(client.deliver(&sample().body()).await.status, 503);
     assert_eq!(runs.ended(), 0);
+    runs.let_go();
     running.await.unwrap().unwrap();
     assert_eq!(runs.ended(), 1, "finished before the server was");
     assert_eq!(endpoint.counts().running, 0);

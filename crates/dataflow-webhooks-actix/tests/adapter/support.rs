@@ -17,6 +17,7 @@ use dataflow_webhooks_actix::{Endpoint, Outcome, Secret, WebhookMiddleware, sign
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 pub(crate) const PATH: &str = "/webhooks/dataflow";
@@ -67,9 +68,15 @@ pub(crate) fn outcome<B>(response: &ServiceResponse<B>) -> Option<Outcome> {
     response.response().extensions().get::<Outcome>().copied()
 }
 
-/// How many handlers began and ended.
-#[derive(Clone, Default)]
-pub(crate) struct Runs(Arc<(AtomicUsize, AtomicUsize)>);
+/// How many handlers began and ended, and how many may end.
+#[derive(Clone)]
+pub(crate) struct Runs(Arc<(AtomicUsize, AtomicUsize, Semaphore)>);
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self(Arc::new((AtomicUsize::default(), AtomicUsize::default(), Semaphore::new(0))))
+    }
+}
 
 impl Runs {
     /// One more, which this is the number of, from 1.
@@ -79,6 +86,16 @@ impl Runs {
 
     pub(crate) fn end(&self) {
         self.0.1.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits until one more may end.
+    pub(crate) async fn gate(&self) {
+        self.0.2.acquire().await.unwrap().forget();
+    }
+
+    /// One more may end.
+    pub(crate) fn let_go(&self) {
+        self.0.2.add_permits(1);
     }
 
     pub(crate) fn started(&self) -> usize {
@@ -185,8 +202,9 @@ impl Wire {
     /// Writes an authentic delivery of this body.
     pub(crate) async fn send(&mut self, body: &Bytes) {
         let length = format!("Content-Length: {}", body.len());
-        self.write(head(&[&signature(body), &length])).await.unwrap();
-        self.write(body).await.unwrap();
+        let head = head(&[&signature(body), &length]);
+        // In one piece: a body that is due soon must not come after its head.
+        self.write([head.as_bytes(), body].concat()).await.unwrap();
     }
 
     pub(crate) async fn deliver(&mut self, body: &Bytes) -> Answer {
