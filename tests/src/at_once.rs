@@ -3,19 +3,28 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::catch_unwind;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
 
+use crate::stood_still::undisturbed;
+
 /// Cases that run beside each other, each on a thread of its own.
 pub struct AtOnce(Mutex<HashMap<&'static str, JoinHandle<()>>>);
 
 impl AtOnce {
-    /// Starts them all.
+    /// Starts them all. One that fails while the machine stands still is begun anew.
     #[must_use]
     pub fn start(cases: &[(&'static str, fn())]) -> Self {
-        let started = cases.iter().map(|(name, case)| (*name, std::thread::spawn(*case)));
+        let started = cases.iter().map(|&(name, case)| {
+            let case = move || {
+                let end = undisturbed(|| catch_unwind(case), Result::is_err);
+                end.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            };
+            (name, std::thread::spawn(case))
+        });
         Self(Mutex::new(started.collect()))
     }
 

@@ -17,6 +17,7 @@ mod receiver;
 mod sender;
 mod served;
 mod stack;
+mod stood_still;
 mod store;
 mod temporary_file;
 
@@ -35,6 +36,7 @@ pub use receiver::{Receiver, Runs, SECRET, endpoint, secret};
 pub use sender::{Answer, Request, Wire};
 pub use served::{Served, delivery, event, eventually};
 pub use stack::Stack;
+pub use stood_still::{Stopwatch, undisturbed};
 pub use store::{State, WatchedStore};
 pub use temporary_file::TemporaryFile;
 

@@ -119,7 +119,8 @@ async fn the_sender_hangs_up_at_the_503() {
 }
 
 fn time_out(app: Router) -> Router {
-    let time = Duration::from_secs(1);
+    // Long after the handler has begun, and before the answer would be late.
+    let time = Duration::from_secs(3);
     app.layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, time))
 }
 

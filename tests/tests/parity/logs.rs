@@ -219,8 +219,11 @@ fn where_the_peer_is_not_known_the_log_names_the_remedy() {
     let text = log();
     let warned = text.lines().filter(|line| line.contains("WARN") && line.contains("who the peer"));
     let warned: Vec<_> = warned.collect();
-    // By the endpoint of one row on each stack.
-    assert_eq!(warned.len(), Stack::ALL.len(), "{warned:#?}");
+    // By the endpoint of one row on each stack, once in each play of it.
+    let of_row = |name: &str| name.ends_with("a_peer_that_nobody_knows_is_answered_403");
+    let plays = PLAYED.iter().filter(|((name, _), _)| of_row(name)).map(|(_, row)| row.times);
+    let plays: usize = plays.sum();
+    assert!((Stack::ALL.len()..=plays).contains(&warned.len()), "{plays} plays: {warned:#?}");
     for remedy in ["WebhookLayer::peer", "into_make_service_with_connect_info", "Unix socket"] {
         assert!(warned.iter().all(|line| line.contains(remedy)), "{remedy}: {warned:#?}");
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use webhook_tests::{Request, on_one_thread, secret};
+use webhook_tests::{Request, on_one_thread, secret, undisturbed};
 
 use crate::came_to::Expected;
 use crate::logs::OUTPUT;
@@ -102,6 +102,8 @@ pub(crate) use rows;
 
 /// What is known after a row was played.
 pub(crate) struct Played {
+    /// How often it was: more than once where the machine stood still.
+    pub(crate) times: usize,
     /// What is not as it must be, in words.
     failure: Option<String>,
     /// What the sender wrote.
@@ -132,7 +134,13 @@ fn play_all() -> HashMap<(&'static str, Stack), Played> {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(((name, row), stack)) = all.get(next.fetch_add(1, SeqCst)) {
-                    let came = play(name, *row, *stack);
+                    let failed = |played: &Played| played.failure.is_some();
+                    let mut times = 0;
+                    let again = || {
+                        times += 1;
+                        Played { times, ..play(name, *row, *stack) }
+                    };
+                    let came = undisturbed(again, failed);
                     let mut played = played.lock().unwrap_or_else(PoisonError::into_inner);
                     played.insert((*name, *stack), came);
                 }
@@ -144,7 +152,8 @@ fn play_all() -> HashMap<(&'static str, Stack), Played> {
 
 /// Plays one row, on a runtime of its own.
 fn play(name: &str, row: fn() -> Row, stack: Stack) -> Played {
-    let mut played = Played { failure: None, sent: Sent::default(), printed: String::new() };
+    let mut played =
+        Played { times: 1, failure: None, sent: Sent::default(), printed: String::new() };
     let playing = catch_unwind(AssertUnwindSafe(|| {
         on_one_thread(async {
             let Row { scene, script, expected } = row();
