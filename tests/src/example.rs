@@ -176,6 +176,15 @@ impl Example {
         self.stdout.so_far()
     }
 
+    /// Waits for this many lines on stdout.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come in time.
+    pub async fn printed_lines(&self, count: usize) {
+        self.stdout.wait_for(count).await;
+    }
+
     /// What it wrote to stderr so far, but for the lines that were taken.
     #[must_use]
     pub fn log(&self) -> String {

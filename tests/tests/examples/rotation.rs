@@ -1,12 +1,12 @@
 //! The receivers: their secret file is read again on SIGHUP.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataflow_webhooks::testing::Sample;
 use dataflow_webhooks_axum::Secret;
 use rustix::process::Signal;
-use webhook_tests::{Example, Request, SECRET, TemporaryFile};
+use webhook_tests::{Example, Request, SECRET, Stopwatch, TemporaryFile};
 
 use crate::receivers::{Receiver, each_receiver};
 
@@ -29,12 +29,12 @@ async fn answer_to(secret: &str, address: SocketAddr) -> u16 {
 /// Waits for an answer to a fresh event signed with this secret to become this
 /// one, for a second and no longer.
 async fn becomes(status: u16, secret: &str, address: SocketAddr) -> bool {
-    let started = Instant::now();
+    let asked = Stopwatch::start();
     loop {
         if answer_to(secret, address).await == status {
-            return started.elapsed() <= Duration::from_secs(1);
+            return asked.ran() <= Duration::from_secs(1);
         }
-        if started.elapsed() > Duration::from_secs(5) {
+        if asked.ran() > Duration::from_secs(5) {
             return false;
         }
     }
