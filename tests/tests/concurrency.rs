@@ -16,6 +16,9 @@ use webhook_tests::{
 /// So many senders deliver one event at the same time.
 const SENDERS: usize = 64;
 
+/// So often something is sent again that came too late for being one of so many.
+const ROUNDS: usize = 5;
+
 /// Each of the senders delivers each event, all of them at once, event after
 /// event, over a connection of its own that it keeps. Gives the answers of each
 /// event.
@@ -126,10 +129,18 @@ async fn twenty_events_to_a_slow_handler(builder: EndpointBuilder) {
     for _ in 0..ids.len() * SENDERS {
         wires.push(served.connect().await);
     }
-    let (answers, wires) = all_at_once(wires, &ids).await;
-    assert_eq!(answers.len(), 20 * SENDERS);
-    for (id, answer) in &answers {
-        assert!(answer.is_try_again(), "{id}: {answer:?}");
+    let begun = |id: &String| served.runs.begun(id) == 1;
+    for round in 1.. {
+        let (answers, back) = all_at_once(wires, &ids).await;
+        assert_eq!(answers.len(), 20 * SENDERS);
+        for (id, answer) in &answers {
+            assert!(answer.is_try_again(), "{id}: {answer:?}");
+        }
+        wires = back;
+        // Of so many at once, all of one event's may be late before one is claimed.
+        if ids.iter().all(begun) || round == ROUNDS {
+            break;
+        }
     }
     for id in &ids {
         assert_eq!((served.runs.begun(id), served.runs.ended(id)), (1, 0), "{id}");
@@ -139,7 +150,14 @@ async fn twenty_events_to_a_slow_handler(builder: EndpointBuilder) {
     go.add_permits(ids.len());
     eventually("all handlers end", || served.endpoint.counts().running == 0).await;
     let (answers, _) = all_at_once(wires, &ids).await;
-    for (id, answer) in &answers {
+    for (id, mut answer) in answers {
+        // Late for being one of so many: as the platform does, once more.
+        for _ in 0..ROUNDS {
+            if answer.is_try_again() {
+                answer = served.deliver(&id).await;
+            }
+        }
+        let id = &id;
         assert_eq!((answer.status, answer.text().as_str()), (200, "already handled\n"), "{id}");
         assert_eq!((served.runs.begun(id), served.runs.ended(id)), (1, 1), "{id}");
     }
