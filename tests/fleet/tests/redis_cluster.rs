@@ -3,25 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
 use tokio::task::JoinSet;
-use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
+use webhook_fleet_tests::awake::{Awake, unless_stalled};
+use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, side_by_side, terms};
 use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::{Cluster, Redis};
+use webhook_fleet_tests::tests_unless_stalled;
+
+tests_unless_stalled![
+    a_slot_that_moves_is_followed,
+    a_killed_node_takes_its_own_slots_with_it_and_no_others,
+    a_node_that_does_not_answer_keeps_nobody_from_the_others,
+];
 
 /// For the tests that do not stop a node.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(Redis::start));
 
 fn url(cluster: &Cluster) -> String {
     format!("redis+cluster://{}", cluster.hosts())
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
 /// All rules and some seeds of the model, side by side: each sleeps most of the time.
@@ -36,13 +40,12 @@ fn the_contract_holds_on_a_cluster() {
         StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
             .tick(Duration::from_millis(300))
     }
-    block_on(async {
-        let local = tokio::task::LocalSet::new();
-        local.spawn_local(async { contract().run().await });
-        for seed in 1..=8 {
-            local.spawn_local(async move { contract().random_ops(seed, 120).await });
-        }
-        local.await;
+    unless_stalled(async || {
+        let run = async |seed| match seed {
+            0 => contract().run().await,
+            _ => contract().random_ops(seed, 120).await,
+        };
+        side_by_side((0..=8).map(run)).await;
     });
 }
 
@@ -81,7 +84,6 @@ async fn a_node_whose_machine_is_gone_keeps_nobody_from_the_others() {
     done(&store, "evt_1").await;
 }
 
-#[tokio::test]
 async fn a_node_that_does_not_answer_keeps_nobody_from_the_others() {
     let cluster = Cluster::start(Redis::start);
     cluster.nodes[0].pause();
@@ -121,7 +123,6 @@ async fn a_connection_to_a_cluster_of_ones_own_is_taken() {
     assert_eq!(store.warnings(), []);
 }
 
-#[tokio::test]
 async fn a_slot_that_moves_is_followed() {
     let cluster = Cluster::start(Redis::start);
     let store = RedisStore::connect(&url(&cluster), "moving").await.unwrap();
@@ -177,7 +178,6 @@ async fn each_nodes_policy_is_read() {
 }
 
 /// Two thirds of the events go on, one third is answered 503 until the node is back.
-#[tokio::test]
 async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
     let mut cluster = Cluster::start(Redis::start);
     let store = RedisStore::connect(&url(&cluster), "node-killed").await.unwrap();
@@ -185,7 +185,7 @@ async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
     cluster.nodes[2].kill();
     let (mut passed, mut failed) = (0, 0);
     for number in 0..30 {
-        let begin = Instant::now();
+        let begin = Awake::now();
         match store.claim(&key(&format!("evt_{number}")), terms()).await {
             Ok(_) => passed += 1,
             Err(_) => failed += 1,
@@ -233,7 +233,7 @@ async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
     cluster.nodes.iter_mut().for_each(Redis::kill);
     let lazy = RedisStore::connect_lazy(&url(&cluster), "all-killed").unwrap();
     for store in [&store, &lazy] {
-        let begin = Instant::now();
+        let begin = Awake::now();
         redis_error(store.claim(&key("evt_1"), terms()).await);
         assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
     }
@@ -242,7 +242,7 @@ async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
         node.until(&["CLUSTER", "INFO"], "cluster_state:ok");
     }
     for store in [&lazy, &store] {
-        let begin = Instant::now();
+        let begin = Awake::now();
         let answer = at_last(async || store.claim(&key("evt_1"), terms()).await).await;
         eprintln!("found again after {:?}", begin.elapsed());
         assert_eq!(answer, ClaimOutcome::Done);
