@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::history::now;
 
-/// How long a sleep may take beyond its time before the rest counts as a stall. Half of the shortest
-/// tick that a contract has on a server's clock is more.
-const BEYOND: Duration = Duration::from_millis(100);
+/// How long a sleep may take beyond its time before the rest counts as a stall: less than what may
+/// break a rule, and more than a processor that others want as well costs mostly.
+const BEYOND: Duration = Duration::from_millis(50);
 
 /// How long the one who watches for stalls sleeps.
 const PAUSE: Duration = Duration::from_millis(20);

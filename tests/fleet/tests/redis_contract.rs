@@ -32,6 +32,6 @@ store_contract_tests_unless_stalled!(contract());
 fn random_operations_agree_with_the_model() {
     unless_stalled(async || {
         let run = async |seed| contract().random_ops(seed, 120).await;
-        side_by_side((1..=20).map(run)).await;
+        side_by_side((1..=10).map(run)).await;
     });
 }
