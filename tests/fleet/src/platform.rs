@@ -198,7 +198,7 @@ impl Platform {
     }
 }
 
-/// Sends a delivery, and again as long as the answer is to do so, until it is answered 200.
+/// Sends a delivery, and again as long as it is answered 503, until it is answered 200.
 ///
 /// # Panics
 ///
@@ -206,7 +206,7 @@ impl Platform {
 pub async fn deliver_at_last(request: &Request, to: SocketAddr) {
     at_last(async || {
         let answer = request.send(to).await.expect("an answer");
-        if answer.is_try_again() {
+        if answer.status == 503 {
             return Err(answer);
         }
         assert_eq!(answer.status, 200, "{answer:?}");
