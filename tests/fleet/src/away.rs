@@ -8,6 +8,7 @@ use dataflow_webhooks::testing::Sample;
 use serde_json::Value;
 use webhook_tests::{Answer, Request};
 
+use crate::awake::Awake;
 use crate::faults::Server;
 use crate::fleet::{LEASE, Member, Setup};
 use crate::history::{Record, Recorder, What, check, read};
@@ -71,7 +72,7 @@ impl Stage {
 }
 
 /// Sends an authentic delivery of the event with this id, whose handler takes so many
-/// milliseconds, and tells how long the answer took.
+/// milliseconds, and tells how long the answer took while the machine ran.
 ///
 /// # Panics
 ///
@@ -79,7 +80,7 @@ impl Stage {
 pub async fn deliver(to: &Member, id: &str, takes: u64) -> (Answer, Duration) {
     let id = format!("{id}_takes_{takes}");
     let request = Request::signed(Sample::of("pipeline.run.completed").id(&id).body());
-    let began = Instant::now();
+    let began = Awake::now();
     let answer = request.send(to.address()).await.expect("an answer");
     (answer, began.elapsed())
 }

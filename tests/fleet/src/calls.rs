@@ -8,7 +8,7 @@ use std::time::Duration;
 use dataflow_webhooks::dedup::{BoxError, Claim, ClaimOutcome, DedupKey, DedupStore, Held, Terms};
 use dataflow_webhooks_redis::{RedisStoreError, RedisStoreErrorKind};
 use dataflow_webhooks_sqlx::{SqlStoreError, SqlStoreErrorKind};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep};
 
 /// Lease 30 s, retention 24 h.
@@ -119,6 +119,23 @@ pub async fn at_last<T, E: Debug>(mut call: impl AsyncFnMut() -> Result<T, E>) -
     }
 }
 
+/// Runs all of these at once, on this thread.
+///
+/// # Panics
+///
+/// When one of them does.
+pub async fn side_by_side<F: Future<Output = ()> + 'static>(all: impl IntoIterator<Item = F>) {
+    let each = async {
+        let mut tasks = JoinSet::new();
+        for one in all {
+            tasks.spawn_local(one);
+        }
+        // A `LocalSet` that is awaited by itself keeps their panics to itself.
+        tasks.join_all().await;
+    };
+    LocalSet::new().run_until(each).await;
+}
+
 /// Has `clients`, each with the next one of these stores, claim `each` of `ids` events at once, in
 /// an order of each one's own, and commit what is new.
 ///
@@ -184,14 +201,14 @@ macro_rules! on_each_database {
             use super::$rule;
             use crate::place::{OnPostgres, OnSqlite, Place as _};
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_postgresql() {
-                $rule(OnPostgres::new().await).await;
+            #[test]
+            fn on_postgresql() {
+                $crate::awake::unless_stalled(async || $rule(OnPostgres::new().await).await);
             }
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_sqlite() {
-                $rule(OnSqlite::new().await).await;
+            #[test]
+            fn on_sqlite() {
+                $crate::awake::unless_stalled(async || $rule(OnSqlite::new().await).await);
             }
         }
     )+ };

@@ -2,6 +2,7 @@
 //! loopback ports, and may kill; a proxy that breaks connections; histories of what
 //! happened, and their checker.
 
+pub mod awake;
 pub mod away;
 pub mod calls;
 pub mod faults;

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use webhook_tests::{Chance, Request, Wire};
 
+use crate::calls::at_last;
 use crate::history::{Recorder, What};
 
 /// The pauses between attempts, in minutes ("Error Handling").
@@ -195,6 +196,23 @@ impl Platform {
         history.record(What::Answered { id: id.into(), attempt, status });
         status == Some(200)
     }
+}
+
+/// Sends a delivery, and again as long as it is answered 503, until it is answered 200.
+///
+/// # Panics
+///
+/// When it is answered otherwise, or not within a minute.
+pub async fn deliver_at_last(request: &Request, to: SocketAddr) {
+    at_last(async || {
+        let answer = request.send(to).await.expect("an answer");
+        if answer.status == 503 {
+            return Err(answer);
+        }
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Ok(())
+    })
+    .await;
 }
 
 async fn connect(order: &[SocketAddr]) -> io::Result<Wire> {

@@ -4,18 +4,26 @@ use std::time::Duration;
 
 use webhook_fleet_tests::away::{self, Stage, counted, deliver, until_counted};
 use webhook_fleet_tests::redis::Redis;
+use webhook_fleet_tests::tests_unless_stalled;
+
+tests_unless_stalled![
+    a_store_that_is_down_costs_a_refusal_in_time_and_the_next_delivery_passes,
+    a_store_that_is_silent_costs_a_refusal_in_time_and_the_next_delivery_passes,
+    a_commit_waits_for_the_store,
+    a_late_commit_is_refused,
+    events_are_handled_anyway_once_in_a_process,
+    a_full_redis_refuses_and_loses_nothing,
+];
 
 fn stage(server: &Redis) -> Stage {
     Stage::new(env!("CARGO_BIN_EXE_fleet-receiver"), &server.url())
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_down_costs_a_refusal_in_time_and_the_next_delivery_passes() {
     let mut server = Redis::start(&[]);
     away::a_store_that_is_down_costs_a_refusal_in_time(&stage(&server), &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_silent_costs_a_refusal_in_time_and_the_next_delivery_passes() {
     let server = Redis::start(&[]);
     let receiver = stage(&server).receiver();
@@ -31,24 +39,20 @@ async fn a_store_that_is_silent_costs_a_refusal_in_time_and_the_next_delivery_pa
     assert_eq!(first.status, 200, "{}", receiver.log());
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_waits_for_the_store() {
     let mut server = Redis::start(&[]);
     away::a_commit_waits_for_the_store(&stage(&server), &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_late_commit_is_refused() {
     away::a_late_commit_is_refused(&stage(&Redis::start(&[]))).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn events_are_handled_anyway_once_in_a_process() {
     let mut server = Redis::start(&[]);
     away::events_are_handled_anyway_once_in_a_process(&stage(&server), &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_full_redis_refuses_and_loses_nothing() {
     let server = Redis::start(&["--maxmemory-policy", "noeviction"]);
     let receiver = stage(&server).receiver();

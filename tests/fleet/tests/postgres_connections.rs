@@ -12,7 +12,13 @@ use tokio::time::{Instant, sleep, timeout};
 use webhook_fleet_tests::calls::{key, new_claim, terms};
 use webhook_fleet_tests::postgres::{Postgres, url};
 use webhook_fleet_tests::proxy::{Mode, Proxy};
+use webhook_fleet_tests::tests_unless_stalled;
 use webhook_tests::eventually;
+
+tests_unless_stalled![
+    after_a_burst_the_pool_has_all_its_connections_again,
+    connections_that_went_silent_in_the_middle_of_a_call_are_replaced,
+];
 
 /// Else, where opening one takes longer than those who wait have time left, none would ever
 /// be open.
@@ -31,7 +37,6 @@ async fn a_connection_is_opened_to_the_end_when_the_call_that_needed_it_gives_up
 
 /// As a firewall, a failover of an address or a machine that lost its power leave them: else the
 /// pool is used up until the kernel gives the connections up, which takes a quarter of an hour.
-#[tokio::test]
 async fn connections_that_went_silent_in_the_middle_of_a_call_are_replaced() {
     let server = Postgres::start(&[]);
     let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.unwrap();
@@ -60,7 +65,6 @@ async fn connections_that_went_silent_in_the_middle_of_a_call_are_replaced() {
 
 /// Under load a connection goes from call to call, past the pool: it must not stay there, for the
 /// handlers' transactions want it too.
-#[tokio::test]
 async fn after_a_burst_the_pool_has_all_its_connections_again() {
     let server = Postgres::start(&[]);
     let store = server.store().await;

@@ -5,10 +5,12 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dataflow_webhooks::store_contract_tests;
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_sqlx::PostgresStore;
+use webhook_fleet_tests::awake::unless_stalled;
+use webhook_fleet_tests::calls::side_by_side;
 use webhook_fleet_tests::postgres::{Postgres, store};
+use webhook_fleet_tests::store_contract_tests_unless_stalled;
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
     let server = Postgres::start(&[]);
@@ -34,18 +36,15 @@ fn block_on(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
-store_contract_tests!(block_on, contract());
+store_contract_tests_unless_stalled!(contract());
 
 /// Many seeds side by side: each sleeps most of the time.
 #[test]
 fn random_operations_agree_with_the_model() {
     // The server is started outside of this test's runtime.
     let _server = SERVER.port();
-    block_on(async {
-        let local = tokio::task::LocalSet::new();
-        for seed in 1..=6 {
-            local.spawn_local(async move { contract().random_ops(seed, 100).await });
-        }
-        local.await;
+    unless_stalled(async || {
+        let run = async |seed| contract().random_ops(seed, 100).await;
+        side_by_side((1..=6).map(run)).await;
     });
 }

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreErrorKind as Kind};
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
+use webhook_fleet_tests::awake::Awake;
 use webhook_fleet_tests::calls::{claimed, done, key, new_claim, sql_error, terms};
 use webhook_fleet_tests::kept::free_port;
 use webhook_fleet_tests::postgres::{Postgres, url};
@@ -24,7 +25,7 @@ async fn server() -> (Postgres, PostgresStore) {
 async fn a_server_that_is_down_is_an_error_within_two_seconds() {
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", free_port());
     let store = PostgresStore::connect_lazy(&url, "orders").unwrap();
-    let began = Instant::now();
+    let began = Awake::now();
     let error = sql_error(store.claim(&key("evt_1"), terms()).await);
     assert!(matches!(error.kind(), Kind::TimedOut | Kind::Unreachable), "{error:?}");
     // Generous for a loaded machine; the store's own bound is 1.5 s.

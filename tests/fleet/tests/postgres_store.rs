@@ -2,12 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _};
 use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreErrorKind as Kind};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row as _};
+use webhook_fleet_tests::awake::Awake;
 use webhook_fleet_tests::calls::{
     claimed, done, each_event_has_one_winner, key, lapse, new_claim, new_claim_for,
     short_retention, sql_error, terms,
@@ -66,7 +67,7 @@ async fn an_exhausted_pool_is_an_error_within_two_seconds() {
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
     let store = PostgresStore::new(pool.clone(), "orders").unwrap();
     let connection = pool.acquire().await.unwrap();
-    let began = Instant::now();
+    let began = Awake::now();
     let error = sql_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut);
     // The pool itself would have waited for 30 s.

@@ -52,8 +52,7 @@ async fn a_redis_that_may_evict_is_warned_of_at_the_start() {
     let server = Redis::start(&["--maxmemory-policy", "volatile-lru"]);
     let mut command = Example::with_secret("axum-receiver");
     let mut program = Example::start(command.env("DEDUP_URL", server.url()));
-    program.address().await;
-    assert!(program.log().contains("volatile-lru"), "{}", program.log());
+    program.logged("volatile-lru").await;
 }
 
 #[tokio::test]

@@ -3,15 +3,32 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
 use tokio::task::JoinSet;
-use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
+use webhook_fleet_tests::awake::{Awake, unless_stalled};
+use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, side_by_side, terms};
 use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::{Cluster, Redis};
+use webhook_fleet_tests::{store_contract_tests_unless_stalled, tests_unless_stalled};
+
+tests_unless_stalled![
+    a_slot_that_moves_is_followed,
+    a_killed_node_takes_its_own_slots_with_it_and_no_others,
+    a_node_that_does_not_answer_keeps_nobody_from_the_others,
+    a_scope_is_spread_over_all_nodes,
+    one_node_of_the_url_is_enough,
+    a_node_whose_machine_is_gone_keeps_nobody_from_the_others,
+    a_node_addressed_as_one_server_is_an_error_that_says_so,
+    a_connection_to_a_cluster_of_ones_own_is_taken,
+    the_rights_in_the_documentation_are_enough,
+    each_nodes_policy_is_read,
+    a_silent_node_does_not_keep_a_store_from_the_others,
+    a_cluster_that_was_killed_as_a_whole_is_found_again,
+];
 
 /// For the tests that do not stop a node.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(Redis::start));
@@ -20,33 +37,28 @@ fn url(cluster: &Cluster) -> String {
     format!("redis+cluster://{}", cluster.hosts())
 }
 
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+/// Stores that are empty because each has a scope of its own.
+fn contract() -> StoreContract<impl AsyncFn() -> RedisStore, impl AsyncFn(Duration)> {
+    static SCOPES: AtomicU32 = AtomicU32::new(0);
+    let make_store = async || {
+        let scope = format!("contract-{}", SCOPES.fetch_add(1, Ordering::Relaxed));
+        RedisStore::connect(&url(&CLUSTER), &scope).await.unwrap()
+    };
+    StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
+        .tick(Duration::from_millis(600))
 }
 
-/// All rules and some seeds of the model, side by side: each sleeps most of the time.
+store_contract_tests_unless_stalled!(contract());
+
+/// Some seeds side by side: each sleeps most of the time.
 #[test]
-fn the_contract_holds_on_a_cluster() {
-    static SCOPES: AtomicU32 = AtomicU32::new(0);
-    fn contract() -> StoreContract<impl AsyncFn() -> RedisStore, impl AsyncFn(Duration)> {
-        let make_store = async || {
-            let scope = format!("contract-{}", SCOPES.fetch_add(1, Ordering::Relaxed));
-            RedisStore::connect(&url(&CLUSTER), &scope).await.unwrap()
-        };
-        StoreContract::new(make_store, async |time| tokio::time::sleep(time).await)
-            .tick(Duration::from_millis(300))
-    }
-    block_on(async {
-        let local = tokio::task::LocalSet::new();
-        local.spawn_local(async { contract().run().await });
-        for seed in 1..=8 {
-            local.spawn_local(async move { contract().random_ops(seed, 120).await });
-        }
-        local.await;
+fn random_operations_agree_with_the_model() {
+    unless_stalled(async || {
+        let run = async |seed| contract().random_ops(seed, 100).await;
+        side_by_side((1..=6).map(run)).await;
     });
 }
 
-#[tokio::test]
 async fn a_scope_is_spread_over_all_nodes() {
     let store = RedisStore::connect(&url(&CLUSTER), "spread").await.unwrap();
     for number in 0..60 {
@@ -61,7 +73,6 @@ async fn a_scope_is_spread_over_all_nodes() {
     assert_eq!(keys.iter().map(BTreeSet::len).sum::<usize>(), 60);
 }
 
-#[tokio::test]
 async fn one_node_of_the_url_is_enough() {
     let one = format!("redis+cluster://127.0.0.1:{}", CLUSTER.nodes[1].port());
     let store = RedisStore::connect(&one, "one-node").await.unwrap();
@@ -73,7 +84,6 @@ async fn one_node_of_the_url_is_enough() {
     assert_eq!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done);
 }
 
-#[tokio::test]
 async fn a_node_whose_machine_is_gone_keeps_nobody_from_the_others() {
     let gone = Gone::new().await;
     let url = format!("redis+cluster://{},{}", gone.address(), CLUSTER.hosts());
@@ -81,7 +91,6 @@ async fn a_node_whose_machine_is_gone_keeps_nobody_from_the_others() {
     done(&store, "evt_1").await;
 }
 
-#[tokio::test]
 async fn a_node_that_does_not_answer_keeps_nobody_from_the_others() {
     let cluster = Cluster::start(Redis::start);
     cluster.nodes[0].pause();
@@ -95,7 +104,6 @@ async fn a_node_that_does_not_answer_keeps_nobody_from_the_others() {
     assert!(passed >= 10, "{passed} passed");
 }
 
-#[tokio::test]
 async fn a_node_addressed_as_one_server_is_an_error_that_says_so() {
     let store = RedisStore::connect(&CLUSTER.nodes[0].url(), "node").await.unwrap();
     let mut kinds = Vec::new();
@@ -109,7 +117,6 @@ async fn a_node_addressed_as_one_server_is_an_error_that_says_so() {
     assert!(!kinds.is_empty() && kinds.iter().all(|&kind| kind == Kind::ClusterNode), "{kinds:?}");
 }
 
-#[tokio::test]
 async fn a_connection_to_a_cluster_of_ones_own_is_taken() {
     let nodes = CLUSTER.nodes.iter().map(Redis::url);
     let client = redis::cluster::ClusterClient::new(nodes).unwrap();
@@ -121,7 +128,6 @@ async fn a_connection_to_a_cluster_of_ones_own_is_taken() {
     assert_eq!(store.warnings(), []);
 }
 
-#[tokio::test]
 async fn a_slot_that_moves_is_followed() {
     let cluster = Cluster::start(Redis::start);
     let store = RedisStore::connect(&url(&cluster), "moving").await.unwrap();
@@ -153,7 +159,6 @@ async fn a_slot_that_moves_is_followed() {
     assert_eq!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done);
 }
 
-#[tokio::test]
 async fn the_rights_in_the_documentation_are_enough() {
     let rights = ["+cluster|slots", "+ping", "+asking"];
     let urls: Vec<_> = CLUSTER.nodes.iter().map(|node| node.url_with_rights(&rights)).collect();
@@ -164,7 +169,6 @@ async fn the_rights_in_the_documentation_are_enough() {
     }
 }
 
-#[tokio::test]
 async fn each_nodes_policy_is_read() {
     let cluster = Cluster::start(Redis::start);
     cluster.nodes[2].cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
@@ -177,7 +181,6 @@ async fn each_nodes_policy_is_read() {
 }
 
 /// Two thirds of the events go on, one third is answered 503 until the node is back.
-#[tokio::test]
 async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
     let mut cluster = Cluster::start(Redis::start);
     let store = RedisStore::connect(&url(&cluster), "node-killed").await.unwrap();
@@ -185,7 +188,7 @@ async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
     cluster.nodes[2].kill();
     let (mut passed, mut failed) = (0, 0);
     for number in 0..30 {
-        let begin = Instant::now();
+        let begin = Awake::now();
         match store.claim(&key(&format!("evt_{number}")), terms()).await {
             Ok(_) => passed += 1,
             Err(_) => failed += 1,
@@ -205,7 +208,6 @@ async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
 
 /// A receiver that starts, or starts again, while a machine is without power: it is silent, and
 /// refuses nothing.
-#[tokio::test]
 async fn a_silent_node_does_not_keep_a_store_from_the_others() {
     let cluster = Cluster::start(Redis::start);
     cluster.nodes[0].pause();
@@ -225,7 +227,6 @@ async fn a_silent_node_does_not_keep_a_store_from_the_others() {
     cluster.nodes[0].resume();
 }
 
-#[tokio::test]
 async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
     let mut cluster = Cluster::start(Redis::start);
     let store = RedisStore::connect(&url(&cluster), "all-killed").await.unwrap();
@@ -233,7 +234,7 @@ async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
     cluster.nodes.iter_mut().for_each(Redis::kill);
     let lazy = RedisStore::connect_lazy(&url(&cluster), "all-killed").unwrap();
     for store in [&store, &lazy] {
-        let begin = Instant::now();
+        let begin = Awake::now();
         redis_error(store.claim(&key("evt_1"), terms()).await);
         assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
     }
@@ -242,7 +243,7 @@ async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
         node.until(&["CLUSTER", "INFO"], "cluster_state:ok");
     }
     for store in [&lazy, &store] {
-        let begin = Instant::now();
+        let begin = Awake::now();
         let answer = at_last(async || store.claim(&key("evt_1"), terms()).await).await;
         eprintln!("found again after {:?}", begin.elapsed());
         assert_eq!(answer, ClaimOutcome::Done);

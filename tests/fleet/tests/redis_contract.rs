@@ -4,10 +4,12 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dataflow_webhooks::store_contract_tests;
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::RedisStore;
+use webhook_fleet_tests::awake::unless_stalled;
+use webhook_fleet_tests::calls::side_by_side;
 use webhook_fleet_tests::redis::Redis;
+use webhook_fleet_tests::store_contract_tests_unless_stalled;
 
 /// Without its data on disk at each write: that is not the point here, and time is.
 static SERVER: LazyLock<Redis> = LazyLock::new(|| Redis::start(&["--appendonly", "no"]));
@@ -23,20 +25,13 @@ fn contract() -> StoreContract<impl AsyncFn() -> RedisStore, impl AsyncFn(Durati
         .tick(Duration::from_millis(500))
 }
 
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-}
-
-store_contract_tests!(block_on, contract());
+store_contract_tests_unless_stalled!(contract());
 
 /// Many seeds side by side: each sleeps most of the time.
 #[test]
 fn random_operations_agree_with_the_model() {
-    block_on(async {
-        let local = tokio::task::LocalSet::new();
-        for seed in 1..=20 {
-            local.spawn_local(async move { contract().random_ops(seed, 120).await });
-        }
-        local.await;
+    unless_stalled(async || {
+        let run = async |seed| contract().random_ops(seed, 120).await;
+        side_by_side((1..=10).map(run)).await;
     });
 }

@@ -5,11 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
 use tokio::time::timeout;
+use webhook_fleet_tests::awake::Awake;
 use webhook_fleet_tests::calls::{key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::Redis;
 
@@ -140,7 +141,7 @@ async fn a_connection_that_fell_silent_is_left_behind() {
     let between = Between::start();
     let store = store(&between, "silence").await;
     between.next(Fate::Silence);
-    let begin = Instant::now();
+    let begin = Awake::now();
     let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
     assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());

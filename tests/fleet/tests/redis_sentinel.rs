@@ -3,12 +3,21 @@
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use webhook_fleet_tests::awake::Awake;
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::Sentinels;
+use webhook_fleet_tests::tests_unless_stalled;
 
-#[tokio::test]
+tests_unless_stalled![
+    a_failover_is_followed_and_what_was_replicated_is_still_there,
+    a_database_is_chosen_and_an_unknown_primary_is_an_error,
+    a_sentinel_that_is_silent_does_not_hide_the_others,
+    a_sentinel_whose_machine_is_gone_keeps_nobody_from_the_primary,
+    the_rights_in_the_documentation_are_enough,
+];
+
 async fn a_failover_is_followed_and_what_was_replicated_is_still_there() {
     let mut servers = Sentinels::start();
     let store = RedisStore::connect(&servers.url(), "failover").await.unwrap();
@@ -22,7 +31,7 @@ async fn a_failover_is_followed_and_what_was_replicated_is_still_there() {
     assert_eq!(waiting.commit(&marker, terms()).await.unwrap(), Held::Yes);
 
     servers.primary.kill();
-    let begin = Instant::now();
+    let begin = Awake::now();
     let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
     assert!(matches!(error.kind(), Kind::Unreachable | Kind::TimedOut), "{error:?}");
@@ -41,7 +50,6 @@ async fn a_failover_is_followed_and_what_was_replicated_is_still_there() {
     assert!(servers.replica.cli(&["GET", "dfwh:failover:id:evt_2"]).starts_with("D|"));
 }
 
-#[tokio::test]
 async fn a_database_is_chosen_and_an_unknown_primary_is_an_error() {
     let servers = Sentinels::start();
     let store = RedisStore::connect(&format!("{}/3", servers.url()), "database").await.unwrap();
@@ -54,7 +62,6 @@ async fn a_database_is_chosen_and_an_unknown_primary_is_an_error() {
 }
 
 /// As when the machine of the primary and of that sentinel has lost its power.
-#[tokio::test]
 async fn a_sentinel_that_is_silent_does_not_hide_the_others() {
     let servers = Sentinels::start();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -65,7 +72,6 @@ async fn a_sentinel_that_is_silent_does_not_hide_the_others() {
 }
 
 /// The machine with the primary may have had the first sentinel as well.
-#[tokio::test]
 async fn a_sentinel_whose_machine_is_gone_keeps_nobody_from_the_primary() {
     let (servers, gone) = (Sentinels::start(), Gone::new().await);
     let begin = format!("redis+sentinel://{},", gone.address());
@@ -74,7 +80,6 @@ async fn a_sentinel_whose_machine_is_gone_keeps_nobody_from_the_primary() {
     done(&store, "evt_1").await;
 }
 
-#[tokio::test]
 async fn the_rights_in_the_documentation_are_enough() {
     let servers = Sentinels::start();
     let user = servers.primary.url_with_rights(&["+role"]);

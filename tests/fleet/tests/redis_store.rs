@@ -9,6 +9,9 @@ use webhook_fleet_tests::calls::{
     done, each_event_has_one_winner, key, new_claim, redis_error, terms,
 };
 use webhook_fleet_tests::redis::Redis;
+use webhook_fleet_tests::tests_unless_stalled;
+
+tests_unless_stalled![an_entry_takes_what_the_documentation_says,];
 
 /// For all that does not disturb it.
 static SERVER: LazyLock<Redis> = LazyLock::new(|| Redis::start(&["--appendonly", "no"]));
@@ -206,7 +209,6 @@ async fn the_rights_in_the_documentation_are_enough() {
 }
 
 /// The figure in the crate's documentation.
-#[tokio::test]
 async fn an_entry_takes_what_the_documentation_says() {
     let server = Redis::start(&["--appendonly", "no"]);
     let store = RedisStore::connect(&server.url(), "orders").await.unwrap();

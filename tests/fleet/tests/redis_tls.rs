@@ -6,6 +6,9 @@ use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
 use webhook_fleet_tests::calls::{at_last, done, key, terms};
 use webhook_fleet_tests::redis::{Cluster, Redis, Sentinels};
+use webhook_fleet_tests::tests_unless_stalled;
+
+tests_unless_stalled![a_cluster_speaks_tls, sentinels_speak_tls_and_a_failover_is_followed,];
 
 /// A certificate for this name that signs itself, and its key.
 fn certificate(name: &str) -> (String, String) {
@@ -53,7 +56,6 @@ fn certificates_that_are_none_are_refused() {
     }
 }
 
-#[tokio::test]
 async fn a_cluster_speaks_tls() {
     let (certificate, key_of_it) = certificate("127.0.0.1");
     let cluster = Cluster::start(|options| {
@@ -69,7 +71,6 @@ async fn a_cluster_speaks_tls() {
     }
 }
 
-#[tokio::test]
 async fn sentinels_speak_tls_and_a_failover_is_followed() {
     let (certificate, key_of_it) = certificate("127.0.0.1");
     let mut servers = Sentinels::start_tls(&certificate, &key_of_it);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use dataflow_webhooks::store_contract_tests;
 use dataflow_webhooks::testing::{ManualClock, StoreContract};
 use dataflow_webhooks_sqlx::SqliteStore;
+use webhook_fleet_tests::awake::unless_stalled;
 use webhook_fleet_tests::kept::Folder;
+use webhook_fleet_tests::store_contract_tests_unless_stalled;
 
 /// A store in a file of its own. It goes when the contract does.
 fn contract() -> StoreContract<impl AsyncFn() -> SqliteStore, impl AsyncFn(Duration)> {
@@ -24,15 +25,11 @@ fn contract() -> StoreContract<impl AsyncFn() -> SqliteStore, impl AsyncFn(Durat
     )
 }
 
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-}
-
-store_contract_tests!(block_on, contract());
+store_contract_tests_unless_stalled!(contract());
 
 #[test]
 fn random_operations_agree_with_the_model() {
     for seed in 1..=5 {
-        block_on(contract().random_ops(seed, 1_000));
+        unless_stalled(async || contract().random_ops(seed, 1_000).await);
     }
 }

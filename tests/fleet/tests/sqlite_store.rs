@@ -14,6 +14,12 @@ use webhook_fleet_tests::calls::{
     claimed, done, key, new_claim, new_claim_for, short_retention, sql_error, terms,
 };
 use webhook_fleet_tests::kept::{Folder, Kept};
+use webhook_fleet_tests::tests_unless_stalled;
+
+tests_unless_stalled![
+    opening_and_migrating_wait_for_who_has_the_file,
+    while_another_writes_duplicates_are_answered_and_new_events_are_an_error,
+];
 
 /// A folder with a file with the table, and a store in it.
 async fn store() -> (Folder, SqliteStore) {
@@ -158,7 +164,6 @@ async fn many_may_open_and_migrate_at_once() {
 }
 
 /// Longer than a busy time-out: as when another process is just making a large change.
-#[tokio::test]
 async fn opening_and_migrating_wait_for_who_has_the_file() {
     let folder = Folder::new("fleet-sqlite");
     let options = SqliteConnectOptions::new().filename(folder.path().join("dedup.db"));
@@ -198,7 +203,6 @@ async fn a_table_made_by_hand_serves() {
     done(&store, "evt_1").await;
 }
 
-#[tokio::test]
 async fn while_another_writes_duplicates_are_answered_and_new_events_are_an_error() {
     let (folder, store) = store().await;
     done(&store, "evt_done").await;

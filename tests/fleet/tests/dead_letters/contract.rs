@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dataflow_webhooks::sink_contract_tests;
 use dataflow_webhooks::testing::SinkContract;
 
 use crate::place::Place;
@@ -30,20 +29,18 @@ fn contract<P: Place>() -> SinkContract<impl AsyncFn() -> P::Sink, impl AsyncFn(
     SinkContract::new(make, reopen)
 }
 
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-}
-
 mod on_postgresql {
-    use super::{block_on, contract, sink_contract_tests};
+    use super::contract;
     use crate::place::OnPostgres;
+    use webhook_fleet_tests::sink_contract_tests_unless_stalled;
 
-    sink_contract_tests!(block_on, contract::<OnPostgres>());
+    sink_contract_tests_unless_stalled!(contract::<OnPostgres>());
 }
 
 mod on_sqlite {
-    use super::{block_on, contract, sink_contract_tests};
+    use super::contract;
     use crate::place::OnSqlite;
+    use webhook_fleet_tests::sink_contract_tests_unless_stalled;
 
-    sink_contract_tests!(block_on, contract::<OnSqlite>());
+    sink_contract_tests_unless_stalled!(contract::<OnSqlite>());
 }

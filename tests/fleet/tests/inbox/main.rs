@@ -19,9 +19,9 @@ macro_rules! on {
         }
     )+ };
     (@ $rule:ident [$($kind:ident),+]) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $kind() {
-            $rule(Place::$kind()).await;
+        #[test]
+        fn $kind() {
+            webhook_fleet_tests::awake::unless_stalled(async || $rule(Place::$kind()).await);
         }
     )+ };
 }

@@ -10,6 +10,13 @@ use webhook_fleet_tests::calls::{
 };
 
 use crate::place::{OnPostgres, Place as _};
+use webhook_fleet_tests::tests_unless_stalled;
+
+tests_unless_stalled![
+    a_settlement_meanwhile_is_an_error_and_not_a_hang,
+    a_lease_that_lapses_meanwhile_is_not_taken_over,
+    a_claim_waits_a_little_for_the_end_of_the_transaction,
+];
 
 /// As when the process dies: the server ends the transaction with the connection.
 #[tokio::test]
@@ -42,7 +49,6 @@ async fn a_renewal_meanwhile_is_held() {
     assert_eq!(store.renew(&claim, terms()).await.unwrap(), Held::No);
 }
 
-#[tokio::test]
 async fn a_settlement_meanwhile_is_an_error_and_not_a_hang() {
     let place = OnPostgres::new().await;
     let store = place.store();
@@ -57,7 +63,6 @@ async fn a_settlement_meanwhile_is_an_error_and_not_a_hang() {
     assert_eq!(store.release(&claim, terms()).await.unwrap(), Held::No);
 }
 
-#[tokio::test]
 async fn a_lease_that_lapses_meanwhile_is_not_taken_over() {
     let place = OnPostgres::new().await;
     let store = place.store();
@@ -71,7 +76,6 @@ async fn a_lease_that_lapses_meanwhile_is_not_taken_over() {
     assert_eq!(claimed(store, "evt_1").await, ClaimOutcome::Done);
 }
 
-#[tokio::test]
 async fn a_claim_waits_a_little_for_the_end_of_the_transaction() {
     let place = OnPostgres::new().await;
     let store = place.store();

@@ -20,15 +20,16 @@ macro_rules! on_each_database {
         mod $rule {
             use super::$rule;
             use crate::place::Place;
+            use webhook_fleet_tests::awake::unless_stalled;
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_postgresql() {
-                $rule(Place::postgres()).await;
+            #[test]
+            fn on_postgresql() {
+                unless_stalled(async || $rule(Place::postgres()).await);
             }
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_sqlite() {
-                $rule(Place::sqlite()).await;
+            #[test]
+            fn on_sqlite() {
+                unless_stalled(async || $rule(Place::sqlite()).await);
             }
         }
     )+ };

@@ -74,10 +74,10 @@ async fn a_transaction_that_fails_at_its_end_leaves_nothing_and_the_event_comes_
              )",
         )
         .await;
-    let (program, address) = place.start(Stdio::piped()).await;
+    let (mut program, address) = place.start(Stdio::piped()).await;
     let request = Request::signed(completed_run(1).id("evt_1").body());
     assert_eq!(request.send(address).await.unwrap().status, 500);
-    assert!(program.log().contains("comes again"), "{}", program.log());
+    program.logged("comes again").await;
     assert_eq!(place.totals().await, Totals::new());
 
     place.execute("INSERT INTO pipelines VALUES ('pipe_1')").await;
@@ -90,7 +90,7 @@ async fn a_transaction_that_fails_at_its_end_leaves_nothing_and_the_event_comes_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_is_lost_during_the_transaction_rolls_it_back_on_postgresql() {
     let place = Place::postgres();
-    let (program, address) = place.start(Stdio::piped()).await;
+    let (mut program, address) = place.start(Stdio::piped()).await;
     let Place::Postgres(_, pool) = &place else { unreachable!() };
     let mut busy = pool.begin().await.unwrap();
     sqlx::query("LOCK TABLE pipeline_totals").execute(&mut *busy).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_claim_that_is_lost_during_the_transaction_rolls_it_back_on_postgresql
     let taken = new_claim(&store, "evt_1").await;
     busy.rollback().await.unwrap();
     assert!(first.await.unwrap().status >= 500);
-    assert!(program.log().contains("the claim on the event was lost"), "{}", program.log());
+    program.logged("the claim on the event was lost").await;
     assert_eq!(place.totals().await, Totals::new());
     // The other one's completion stands.
     assert_eq!(store.commit(&taken, terms()).await.unwrap(), Held::Yes);
