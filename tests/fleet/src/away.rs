@@ -8,11 +8,11 @@ use dataflow_webhooks::testing::Sample;
 use serde_json::Value;
 use webhook_tests::{Answer, Request};
 
-use crate::awake::Awake;
 use crate::faults::Server;
 use crate::fleet::{LEASE, Member, Setup};
 use crate::history::{Record, Recorder, What, check, read};
 use crate::kept::Folder;
+use webhook_tests::Stopwatch;
 
 /// A store's server, and the programs that use it.
 #[derive(Debug)]
@@ -80,9 +80,9 @@ impl Stage {
 pub async fn deliver(to: &Member, id: &str, takes: u64) -> (Answer, Duration) {
     let id = format!("{id}_takes_{takes}");
     let request = Request::signed(Sample::of("pipeline.run.completed").id(&id).body());
-    let began = Awake::now();
+    let began = Stopwatch::start();
     let answer = request.send(to.address()).await.expect("an answer");
-    (answer, began.elapsed())
+    (answer, began.ran())
 }
 
 /// What a receiver has counted under this name.

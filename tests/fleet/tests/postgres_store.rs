@@ -8,12 +8,12 @@ use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _};
 use dataflow_webhooks_sqlx::{PostgresStore, SqlStoreErrorKind as Kind};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row as _};
-use webhook_fleet_tests::awake::Awake;
 use webhook_fleet_tests::calls::{
     claimed, done, each_event_has_one_winner, key, lapse, new_claim, new_claim_for,
     short_retention, sql_error, terms,
 };
 use webhook_fleet_tests::postgres::{Postgres, store as store_of, url};
+use webhook_tests::Stopwatch;
 
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
 
@@ -67,11 +67,11 @@ async fn an_exhausted_pool_is_an_error_within_two_seconds() {
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
     let store = PostgresStore::new(pool.clone(), "orders").unwrap();
     let connection = pool.acquire().await.unwrap();
-    let began = Awake::now();
+    let began = Stopwatch::start();
     let error = sql_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut);
     // The pool itself would have waited for 30 s.
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.ran() < Duration::from_secs(10), "{:?}", began.ran());
     drop(connection);
     new_claim(&store, "evt_1").await;
 }

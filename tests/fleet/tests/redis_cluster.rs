@@ -9,11 +9,12 @@ use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks::testing::StoreContract;
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
 use tokio::task::JoinSet;
-use webhook_fleet_tests::awake::{Awake, unless_stalled};
+use webhook_fleet_tests::awake::unless_stalled;
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, side_by_side, terms};
 use webhook_fleet_tests::gone::Gone;
 use webhook_fleet_tests::redis::{Cluster, Redis};
 use webhook_fleet_tests::{store_contract_tests_unless_stalled, tests_unless_stalled};
+use webhook_tests::Stopwatch;
 
 tests_unless_stalled![
     a_slot_that_moves_is_followed,
@@ -188,12 +189,12 @@ async fn a_killed_node_takes_its_own_slots_with_it_and_no_others() {
     cluster.nodes[2].kill();
     let (mut passed, mut failed) = (0, 0);
     for number in 0..30 {
-        let begin = Awake::now();
+        let begin = Stopwatch::start();
         match store.claim(&key(&format!("evt_{number}")), terms()).await {
             Ok(_) => passed += 1,
             Err(_) => failed += 1,
         }
-        assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
+        assert!(begin.ran() < Duration::from_millis(2_500), "{:?}", begin.ran());
     }
     assert!(passed >= 10 && failed >= 3, "{passed} passed, {failed} failed");
     cluster.nodes[2].restart();
@@ -234,18 +235,18 @@ async fn a_cluster_that_was_killed_as_a_whole_is_found_again() {
     cluster.nodes.iter_mut().for_each(Redis::kill);
     let lazy = RedisStore::connect_lazy(&url(&cluster), "all-killed").unwrap();
     for store in [&store, &lazy] {
-        let begin = Awake::now();
+        let begin = Stopwatch::start();
         redis_error(store.claim(&key("evt_1"), terms()).await);
-        assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
+        assert!(begin.ran() < Duration::from_millis(2_500), "{:?}", begin.ran());
     }
     cluster.nodes.iter_mut().for_each(Redis::restart);
     for node in &cluster.nodes {
         node.until(&["CLUSTER", "INFO"], "cluster_state:ok");
     }
     for store in [&lazy, &store] {
-        let begin = Awake::now();
+        let begin = Stopwatch::start();
         let answer = at_last(async || store.claim(&key("evt_1"), terms()).await).await;
-        eprintln!("found again after {:?}", begin.elapsed());
+        eprintln!("found again after {:?}", begin.ran());
         assert_eq!(answer, ClaimOutcome::Done);
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held, Terms};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind, RedisWarning};
 use tokio::task::JoinSet;
-use webhook_fleet_tests::awake::Awake;
 use webhook_fleet_tests::calls::{at_last, done, key, new_claim, redis_error, terms};
 use webhook_fleet_tests::kept::free_port;
 use webhook_fleet_tests::redis::{Redis, replica_of};
 use webhook_fleet_tests::tests_unless_stalled;
+use webhook_tests::Stopwatch;
 
 tests_unless_stalled![claims_do_not_stand_behind_a_commit_that_waits,];
 
@@ -27,12 +27,12 @@ async fn a_killed_server_is_an_error_in_time_and_the_first_call_after_its_return
     let claim = new_claim(&store, "evt_held").await;
 
     server.kill();
-    let begin = Awake::now();
+    let begin = Stopwatch::start();
     for _ in 0..3 {
         let error = redis_error(store.claim(&key("evt_1"), terms()).await);
         assert_eq!(error.kind(), Kind::Unreachable, "{error:?}");
     }
-    assert!(begin.elapsed() < 3 * IN_TIME);
+    assert!(begin.ran() < 3 * IN_TIME);
 
     server.restart();
     assert_eq!(store.claim(&key("evt_done"), terms()).await.unwrap(), ClaimOutcome::Done);
@@ -82,9 +82,9 @@ async fn a_manager_of_ones_own_works_again_with_the_first_call() {
     let store = RedisStore::builder("manager").with_connection(manager).unwrap();
     done(&store, "evt_1").await;
     server.kill();
-    let begin = Awake::now();
+    let begin = Stopwatch::start();
     redis_error(store.claim(&key("evt_2"), terms()).await);
-    assert!(begin.elapsed() < IN_TIME);
+    assert!(begin.ran() < IN_TIME);
     server.restart();
     let _ = at_last(async || store.claim(&key("evt_2"), terms()).await).await;
     for _ in 0..3 {
@@ -101,13 +101,13 @@ async fn a_server_that_does_not_answer_is_an_error_in_time() {
     server.cli_in_background(&["DEBUG", "SLEEP", "4"]);
     // It may take redis-cli a moment until it is said.
     let (begin, error) = loop {
-        let begin = Awake::now();
+        let begin = Stopwatch::start();
         if let Err(error) = store.claim(&key("evt_1"), terms()).await {
             break (begin, redis_error(Err::<(), _>(error)));
         }
     };
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
-    assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
+    assert!(begin.ran() < IN_TIME, "{:?}", begin.ran());
     let answer = at_last(async || store.claim(&key("evt_1"), terms()).await).await;
     assert_eq!(answer, ClaimOutcome::Done);
 }
@@ -118,10 +118,10 @@ async fn a_server_that_is_gone_without_a_word_is_left_behind() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let store = RedisStore::connect_lazy(&url, "gone").unwrap();
-    let begin = Awake::now();
+    let begin = Stopwatch::start();
     let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
-    assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
+    assert!(begin.ran() < IN_TIME, "{:?}", begin.ran());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

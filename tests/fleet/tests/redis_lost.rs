@@ -10,9 +10,9 @@ use std::time::Duration;
 use dataflow_webhooks::dedup::{Claim, ClaimOutcome, DedupStore as _, Held};
 use dataflow_webhooks_redis::{RedisStore, RedisStoreErrorKind as Kind};
 use tokio::time::timeout;
-use webhook_fleet_tests::awake::Awake;
 use webhook_fleet_tests::calls::{key, new_claim, redis_error, terms};
 use webhook_fleet_tests::redis::Redis;
+use webhook_tests::Stopwatch;
 
 /// What `RedisStoreBuilder::call_timeout` allows.
 const LONGEST_CALL: Duration = Duration::from_millis(1_900);
@@ -141,10 +141,10 @@ async fn a_connection_that_fell_silent_is_left_behind() {
     let between = Between::start();
     let store = store(&between, "silence").await;
     between.next(Fate::Silence);
-    let begin = Awake::now();
+    let begin = Stopwatch::start();
     let error = redis_error(store.claim(&key("evt_1"), terms()).await);
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
-    assert!(begin.elapsed() < Duration::from_millis(2_500), "{:?}", begin.elapsed());
+    assert!(begin.ran() < Duration::from_millis(2_500), "{:?}", begin.ran());
     new_claim(&store, "evt_2").await;
 }
 
