@@ -71,6 +71,7 @@ pub struct Limits {
     answer_within: Duration,
     longest_run: Duration,
     max_running: usize,
+    max_pending_commits: usize,
     tolerance: Tolerance,
     terms: Terms,
 }
@@ -104,6 +105,12 @@ impl Limits {
     #[must_use]
     pub const fn max_running(&self) -> usize {
         self.max_running
+    }
+
+    /// So many settlements wait for the store before new deliveries are refused.
+    #[must_use]
+    pub const fn max_pending_commits(&self) -> usize {
+        self.max_pending_commits
     }
 
     /// How far a signature's timestamp may lie from now.
