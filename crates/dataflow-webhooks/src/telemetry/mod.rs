@@ -36,10 +36,15 @@ pub use span::DeliverySpan;
 /// Forwards to `tracing`'s macro of that name, with one field or none before the
 /// text; without the feature both are still type-checked and used, and nothing
 /// is printed.
+///
+/// A subscriber is the application's code and may panic. That must cost no more than
+/// the line: a claim that is never settled would hang on it otherwise.
 macro_rules! log {
     ($level:ident, $(%$shown:ident,)? $($field:ident,)? $text:literal $(,)?) => {{
         #[cfg(feature = "tracing")]
-        tracing::$level!(target: "dataflow_webhooks", $(%$shown,)? $($field,)? $text);
+        let _ = crate::caught::caught(|| {
+            tracing::$level!(target: "dataflow_webhooks", $(%$shown,)? $($field,)? $text);
+        });
         #[cfg(not(feature = "tracing"))]
         let _ = ($(&$shown,)? $(&$field,)? format_args!($text));
     }};
