@@ -50,7 +50,7 @@ pub use verify::{Tolerance, Verification, Verifier, verify};
 pub mod adapter {
     pub use crate::answer::Verdict;
     pub use crate::caught::caught;
-    pub use crate::endpoint::{HeldBytes, PendingCommit, RunPermit};
+    pub use crate::endpoint::{Head, HeldBytes, PendingCommit, RunPermit};
     pub use crate::source::FindPeer;
     pub use crate::telemetry::{DeliverySpan, HandlerEnd, Telemetry, log_missing_layer};
 }
