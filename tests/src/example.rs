@@ -25,13 +25,14 @@ const EXAMPLES: [&str; 9] = [
 ];
 
 /// What any of them reads from its environment.
-const VARIABLES: [&str; 19] = [
+const VARIABLES: [&str; 20] = [
     "ALLOWED_SOURCES",
     "ALLOWED_SOURCES_REPORT_ONLY",
     "BIND",
     "DATABASE_URL",
     "DATAFLOW_WEBHOOK_SECRET",
     "DATAFLOW_WEBHOOK_SECRET_FILE",
+    "DEAD_LETTER_FILE",
     "DEDUP_SCOPE",
     "DEDUP_URL",
     "FORWARDED_HEADER",

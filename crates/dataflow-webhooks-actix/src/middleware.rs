@@ -96,8 +96,8 @@ where
                 return Ok(inner.call(request).await?.map_into_left_body());
             }
             let mut payload = request.take_payload();
-            let head = head(&request, matches!(payload, Payload::None), arrived);
-            let delivery = match receive(&endpoint, head, Chunks(&mut payload)).await {
+            let head = head(&request, matches!(payload, Payload::None));
+            let delivery = match receive(&endpoint, head, arrived, Chunks(&mut payload)).await {
                 Ok(delivery) => delivery,
                 Err(refusal) => {
                     let answer = request.into_response(refuse(refusal, payload));
@@ -148,22 +148,17 @@ type Lines<'a> = std::slice::Iter<'a, header::HeaderValue>;
 fn head<'a>(
     request: &'a ServiceRequest,
     is_bodyless: bool,
-    arrived: Instant,
 ) -> Head<'a, Lines<'a>, impl FnOnce(&'static str) -> Lines<'a>> {
     let headers = request.headers();
     // Never beside `Transfer-Encoding`: actix refuses that itself.
     let length = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
-    Head {
-        peer: request.peer_addr().map(|address| address.ip()),
-        forwarded_lines: move |name| headers.get_all(name),
-        method: request.method().as_str(),
-        signature_lines: headers.get_all(SIGNATURE),
-        content_length: if is_bodyless { Some(0) } else { length },
-        // Over HTTP/1, actix has told the sender to go on before this runs.
-        expects_continue: request.version() > Version::HTTP_11
-            && headers.contains_key(header::EXPECT),
-        arrived,
-    }
+    // Over HTTP/1, actix has told the sender to go on before this runs.
+    let expects = request.version() > Version::HTTP_11 && headers.contains_key(header::EXPECT);
+    let peer = request.peer_addr().map(|address| address.ip());
+    Head::new(request.method().as_str(), headers.get_all(SIGNATURE))
+        .with_peer(peer, move |name| headers.get_all(name))
+        .with_content_length(if is_bodyless { Some(0) } else { length })
+        .with_expect_continue(expects)
 }
 
 /// Puts unfinished work on the worker's own thread, for it need not be `Send`.

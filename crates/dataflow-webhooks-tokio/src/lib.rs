@@ -50,17 +50,10 @@
 //! let body = Bytes::from(r#"{"id":"evt_1","type":"pipeline.created"}"#);
 //! let line = sign(&secret, jiff::Timestamp::now(), &body);
 //!
-//! let head = Head {
-//!     peer: None,
-//!     forwarded_lines: |_| [""; 0],
-//!     method: "POST",
-//!     signature_lines: [line],
-//!     content_length: Some(body.len() as u64),
-//!     expects_continue: false,
-//!     arrived: Instant::now(),
-//! };
-//! let deadline = head.arrived + endpoint.limits().answer_within();
-//! let delivery = receive(&endpoint, head, Whole::new(body)).await?;
+//! let arrived = Instant::now();
+//! let head = Head::new("POST", [line]).with_content_length(Some(body.len() as u64));
+//! let delivery = receive(&endpoint, head, arrived, Whole::new(body)).await?;
+//! let deadline = arrived + endpoint.limits().answer_within();
 //!
 //! let ready = async |()| Ok::<(), Infallible>(());
 //! let call = |(), delivery: dataflow_webhooks::Delivery| async move {
@@ -85,9 +78,10 @@ mod settle;
 mod store;
 mod timer;
 
+pub use dataflow_webhooks::adapter::Head;
 pub use dead_letter_file::{DeadLetterFile, DeadLetterFileError, UnreadableLines};
 pub use detach::{Detach, Ended, Spanned, on_runtime};
-pub use receive::{Body, BodyError, Head, Refusal, Whole, receive};
+pub use receive::{Body, BodyError, Refusal, Whole, receive};
 pub use run::handle;
 
 use dataflow_webhooks::{Answer, Outcome};

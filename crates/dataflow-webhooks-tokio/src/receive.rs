@@ -4,12 +4,12 @@
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dataflow_webhooks::adapter::Head;
 use dataflow_webhooks::{BoxError, Delivery, Endpoint, Rejection, RejectionKind, Verification};
 use tokio::task::consume_budget;
 use tokio::time::Instant;
@@ -23,28 +23,6 @@ const READ_ON: Duration = Duration::from_secs(1);
 
 /// How many bytes of a refused body are read and dropped, at the most.
 const READ_ON_BYTES: u64 = 16 * 1024 * 1024;
-
-/// What the road needs to know of a request's head.
-#[derive(Debug, Clone)]
-#[allow(clippy::exhaustive_structs, reason = "an adapter must fill in every field")]
-pub struct Head<'a, L, F> {
-    /// The other end of the connection, where the server says who it is.
-    pub peer: Option<IpAddr>,
-    /// Gives the values of all lines of the header with this name (in lower
-    /// case), in order. Asked only for what a trusted proxy wrote.
-    pub forwarded_lines: F,
-    /// The method, as on the wire.
-    pub method: &'a str,
-    /// The values of all `X-DataFlow-Signature` lines.
-    pub signature_lines: L,
-    /// The body's declared length in bytes; 0 where there is no body, `None`
-    /// where it is not known.
-    pub content_length: Option<u64>,
-    /// Does the sender wait for `100 Continue` before it sends the body?
-    pub expects_continue: bool,
-    /// When the head arrived.
-    pub arrived: Instant,
-}
 
 /// A request's body as it arrives.
 pub trait Body {
@@ -132,8 +110,8 @@ impl std::error::Error for Refusal {
     }
 }
 
-/// Receives one request: head first, then the body chunk by chunk. Dropping the
-/// future forgets it all.
+/// Receives one request, whose head arrived at this moment: head first, then the body
+/// chunk by chunk. Dropping the future forgets it all.
 ///
 /// The head is looked at before this returns, so that nothing of it is borrowed
 /// by the future.
@@ -145,6 +123,7 @@ impl std::error::Error for Refusal {
 pub fn receive<'a, L, F, I, B>(
     endpoint: &'a Endpoint,
     head: Head<'_, L, F>,
+    arrived: Instant,
     body: B,
 ) -> impl Future<Output = Result<Delivery, Refusal>> + use<'a, L, F, I, B>
 where
@@ -155,11 +134,9 @@ where
     I::Item: AsRef<[u8]>,
     B: Body,
 {
-    let length = head.content_length;
-    let (peer, forwarded, lines) = (head.peer, head.forwarded_lines, head.signature_lines);
-    let mut begun = endpoint.begin_from(peer, forwarded, head.method, lines, length);
-    let expects_continue = head.expects_continue;
-    let deadline = head.arrived + endpoint.limits().body_within();
+    let (length, expects_continue) = (head.content_length(), head.expects_continue());
+    let mut begun = endpoint.begin_from(head);
+    let deadline = arrived + endpoint.limits().body_within();
     async move {
         let mut body = pin!(body);
         // By reference: a verification is too large to be held twice.

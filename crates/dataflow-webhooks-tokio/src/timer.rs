@@ -1,12 +1,11 @@
 //! Time-outs that cost nothing while nothing waits.
 
-use std::any::Any;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use dataflow_webhooks::adapter::caught;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -116,19 +115,9 @@ pub(crate) fn poll_guarded<F: Future + ?Sized>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, Panicked>> {
     match caught(|| work.poll(cx)) {
-        Ok(poll) => poll.map(Ok),
-        Err(panicked) => Poll::Ready(Err(panicked)),
+        Some(poll) => poll.map(Ok),
+        None => Poll::Ready(Err(Panicked)),
     }
-}
-
-/// Does one thing, and turns a panic into a value.
-fn caught<T>(step: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // Nothing that the step had in its hands is looked at after a panic, so no
-    // broken state can be observed.
-    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
-        discard(panic);
-        Panicked
-    })
 }
 
 pin_project! {
@@ -149,14 +138,14 @@ impl<F> Guarded<F> {
 
     /// Puts in what `make` makes.
     pub(crate) fn start(self: Pin<&mut Self>, make: impl FnOnce() -> F) -> Result<(), Panicked> {
-        let work = caught(make)?;
+        let work = caught(make).ok_or(Panicked)?;
         self.project().work.set(Some(work));
         Ok(())
     }
 
     /// Drops the work, finished or not.
     pub(crate) fn vacate(self: Pin<&mut Self>) -> Result<(), Panicked> {
-        caught(|| self.project().work.set(None))
+        caught(|| self.project().work.set(None)).ok_or(Panicked)
     }
 }
 
@@ -174,12 +163,5 @@ impl<F: Future> Future for Guarded<F> {
 /// Runs what `make` makes, now, to its end or its panic.
 pub(crate) fn guarded_from<F: Future>(make: impl FnOnce() -> F) -> Guarded<F> {
     // Polled without work, it says that there was a panic.
-    Guarded { work: caught(make).ok() }
-}
-
-/// Drops what a panic carried, which may panic in its turn.
-fn discard(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
-    }
+    Guarded { work: caught(make) }
 }

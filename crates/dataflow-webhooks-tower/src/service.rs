@@ -80,16 +80,11 @@ where
                 let response = inner.call(Request::from_parts(parts, body)).await?;
                 return Ok(response.map(ResponseBody::inner));
             }
-            let head = Head {
-                peer: layer.peer.in_head(&parts),
-                forwarded_lines: |name| parts.headers.get_all(name),
-                method: parts.method.as_str(),
-                signature_lines: parts.headers.get_all(SIGNATURE),
-                content_length: body.size_hint().exact(),
-                expects_continue: parts.headers.contains_key(EXPECT),
-                arrived,
-            };
-            let delivery = match receive(endpoint, head, Chunks { body }).await {
+            let head = Head::new(parts.method.as_str(), parts.headers.get_all(SIGNATURE))
+                .with_peer(layer.peer.in_head(&parts), |name| parts.headers.get_all(name))
+                .with_content_length(body.size_hint().exact())
+                .with_expect_continue(parts.headers.contains_key(EXPECT));
+            let delivery = match receive(endpoint, head, arrived, Chunks { body }).await {
                 Ok(delivery) => delivery,
                 Err(refusal) => return Ok(refuse(refusal, parts.version)),
             };

@@ -52,7 +52,9 @@ impl Answer {
             K::BodyTimeout => Self::new(408, &[], "the body did not arrive in time\n"),
             K::BodyLost => Self::new(400, &[], "the body did not arrive\n"),
             K::NotAnEvent => Self::new(422, &[], "the body is not an event\n"),
-            K::Draining | K::TooManyBytes | K::TooManyRunning => Self::try_again(),
+            K::Draining | K::TooManyBytes | K::TooManyRunning | K::TooManyPending => {
+                Self::try_again()
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod answer;
 mod budget;
+mod caught;
 mod config;
 pub mod dead_letters;
 pub mod dedup;
@@ -48,7 +49,8 @@ pub use verify::{Tolerance, Verification, Verifier, verify};
 /// need none of it.
 pub mod adapter {
     pub use crate::answer::Verdict;
-    pub use crate::endpoint::{HeldBytes, PendingCommit, RunPermit};
+    pub use crate::caught::caught;
+    pub use crate::endpoint::{Head, HeldBytes, PendingCommit, RunPermit};
     pub use crate::source::FindPeer;
     pub use crate::telemetry::{DeliverySpan, HandlerEnd, Telemetry, log_missing_layer};
 }

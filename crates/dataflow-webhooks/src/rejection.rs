@@ -61,6 +61,8 @@ pub enum RejectionKind {
     TooManyBytes,
     /// Too many handlers run already. 503.
     TooManyRunning,
+    /// Too many settlements wait for the dedup store already. 503.
+    TooManyPending,
     /// The delivery is authentic, but its body is no event. 422.
     NotAnEvent,
 }
@@ -82,6 +84,7 @@ impl RejectionKind {
         Self::BodyLost,
         Self::TooManyBytes,
         Self::TooManyRunning,
+        Self::TooManyPending,
         Self::NotAnEvent,
     ];
 
@@ -103,6 +106,7 @@ impl RejectionKind {
             Self::BodyLost => "body_lost",
             Self::TooManyBytes => "too_many_bytes",
             Self::TooManyRunning => "too_many_running",
+            Self::TooManyPending => "too_many_pending",
             Self::NotAnEvent => "not_an_event",
         }
     }
@@ -221,6 +225,12 @@ impl fmt::Display for Rejection {
                 "{running} handlers run, {limit} are allowed: make them faster, or queue the event"
             ),
             (K::TooManyRunning, _) => f.write_str("too many handlers run"),
+            (K::TooManyPending, Detail::Figures(pending, limit)) => write!(
+                f,
+                "{pending} settlements wait for the dedup store, {limit} are allowed: mend the \
+                 store, and do not kill this process"
+            ),
+            (K::TooManyPending, _) => f.write_str("too many settlements wait for the dedup store"),
             (K::NotAnEvent, _) => f.write_str("the delivery is authentic but its body is no event"),
         }?;
         match &self.source {

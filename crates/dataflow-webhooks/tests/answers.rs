@@ -47,7 +47,8 @@ rows! {
     a_lost_body_is_400: Outcome::Rejected(K::BodyLost) => 400, NONE;
     an_authentic_body_that_is_no_event_is_422: Outcome::Rejected(K::NotAnEvent) => 422, NONE;
     an_overload_is_503_with_retry_after:
-        Outcome::Rejected(K::TooManyRunning), Outcome::Rejected(K::TooManyBytes) => 503, RETRY;
+        Outcome::Rejected(K::TooManyRunning), Outcome::Rejected(K::TooManyBytes),
+        Outcome::Rejected(K::TooManyPending) => 503, RETRY;
     draining_is_503_with_retry_after: Outcome::Rejected(K::Draining) => 503, RETRY;
     all_that_can_be_wrong_with_a_signature_is_401:
         Outcome::Rejected(K::MissingSignature), Outcome::Rejected(K::RepeatedSignature),
@@ -66,7 +67,7 @@ fn all_401s_are_one_answer() {
 #[test]
 fn all_503s_are_one_answer() {
     let all: Vec<_> = fixed_answers().into_iter().filter(|a| a.status() == 503).collect();
-    assert_eq!(all.len(), 8);
+    assert_eq!(all.len(), 9);
     assert!(all.iter().all(|answer| *answer == all[0]));
 }
 

@@ -27,6 +27,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(limits.tolerance(), Tolerance::default());
     assert_eq!(limits.longest_run(), Duration::from_secs(300));
     assert_eq!(limits.max_running(), 1024);
+    assert_eq!(limits.max_pending_commits(), 10_000);
     assert_eq!(limits.terms(), Terms::new(Duration::from_secs(30), 24 * HOUR));
     assert_eq!(endpoint.unverified_budget().limit(), 64 * MIB);
     assert!(endpoint.store().is_some());
@@ -43,6 +44,7 @@ fn what_was_chosen_is_kept() {
         .answer_within(Duration::from_secs(2))
         .longest_run(Duration::from_secs(3))
         .max_running(5)
+        .max_pending_commits(7)
         .lease(Duration::from_secs(6))
         .retention(9 * HOUR)
         .unverified_budget(UnverifiedBudget::new(4096))
@@ -54,6 +56,7 @@ fn what_was_chosen_is_kept() {
     assert_eq!(limits.answer_within(), Duration::from_secs(2));
     assert_eq!(limits.longest_run(), Duration::from_secs(3));
     assert_eq!(limits.max_running(), 5);
+    assert_eq!(limits.max_pending_commits(), 7);
     assert_eq!(limits.terms(), Terms::new(Duration::from_secs(6), 9 * HOUR));
     assert_eq!(endpoint.unverified_budget().limit(), 4096);
     keys.replace([secret(common::OTHER), secret(SECRET)]).unwrap();
@@ -127,6 +130,12 @@ mod ranges {
     fn max_running_is_at_least_1() {
         let choose = EndpointBuilder::max_running;
         range("max_running", choose, [1, 1_000_000], [0, 1_000_001], |n| n.to_string());
+    }
+
+    #[test]
+    fn max_pending_commits_is_at_least_1() {
+        let choose = EndpointBuilder::max_pending_commits;
+        range("max_pending_commits", choose, [1, 1_000_000], [0, 1_000_001], |n| n.to_string());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use common::{builder, good_header, kind};
+use dataflow_webhooks::adapter::RunPermit;
 use dataflow_webhooks::{Drain, Endpoint, RejectionKind};
 
 /// Counts how often it was woken.
@@ -79,6 +80,27 @@ mod permits {
         assert_eq!(counts(&endpoint), (1, 0));
         drop(running);
         assert_eq!(counts(&endpoint), (0, 0));
+    }
+
+    #[test]
+    fn none_is_given_while_as_many_commits_are_pending_as_may_be() {
+        let endpoint = builder().max_pending_commits(2).build().unwrap();
+        let pending = [(); 2].map(|()| endpoint.enter().unwrap()).map(RunPermit::into_pending);
+        let error = endpoint.enter().unwrap_err();
+        assert_eq!(error.kind(), RejectionKind::TooManyPending);
+        let words = error.to_string();
+        assert!(words.contains("2 settlements wait for the dedup store, 2 are allowed"), "{words}");
+        assert_eq!(counts(&endpoint), (0, 2), "the refused one was counted");
+        drop(pending);
+        assert!(endpoint.enter().is_ok());
+    }
+
+    #[test]
+    fn what_runs_becomes_pending_beyond_the_limit() {
+        let endpoint = builder().max_pending_commits(1).build().unwrap();
+        let running = [(); 3].map(|()| endpoint.enter().unwrap());
+        let _pending = running.map(RunPermit::into_pending);
+        assert_eq!(counts(&endpoint), (0, 3));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The receiver of `../axum-receiver`, with a page that Prometheus reads.
 //! `README.md` says what to do with it: alerts, a dashboard, a runbook.
 
+mod dead_letters;
 mod page;
 
 use axum::Router;
@@ -8,6 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use dataflow_webhooks_axum::{Endpoint, WebhookDelivery, WebhookLayer};
 use receiver::{Failure, Receiver, http1};
+use tracing::info;
 
 use crate::page::Recording;
 
@@ -16,13 +18,18 @@ async fn main() {
     // Before there is an endpoint, so that every series begins at 0: an alert on
     // silence must see that there is something to be silent.
     let recording = page::record();
-    receiver::run(env!("CARGO_PKG_NAME"), |receiver| serve(receiver, recording)).await
+    receiver::log_to_stderr("info");
+    receiver::end(env!("CARGO_PKG_NAME"), run(recording).await)
 }
 
-async fn serve(receiver: Receiver, recording: Recording) -> Result<(), Failure> {
+async fn run(recording: Recording) -> Result<(), Failure> {
+    let endpoint = dead_letters::put_aside(receiver::endpoint_builder_with_store().await?)?;
+    let endpoint = endpoint.build().map_err(Failure::in_configuration)?;
+    let receiver = Receiver::listen(endpoint.clone()).await?;
     page::serve(recording).await?;
-    let app = app(receiver.endpoint.clone());
-    http1::serve(receiver, app).await
+    http1::serve(receiver, app(endpoint)).await?;
+    info!("stopped");
+    Ok(())
 }
 
 fn app(endpoint: Endpoint) -> Router {

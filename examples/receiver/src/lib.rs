@@ -26,7 +26,9 @@ pub use again::until_done;
 pub use events::{act_on, print, process};
 pub use failure::{Failure, end, in_full};
 pub use log::log_to_stderr;
-pub use settings::{Settings, address, endpoint, endpoint_builder, text};
+pub use settings::{
+    Settings, address, endpoint, endpoint_builder, endpoint_builder_with_store, text,
+};
 pub use signals::Stop;
 
 /// Where the platform delivers to.

@@ -36,12 +36,7 @@ impl Settings {
     /// A variable is missing, wrong, or without one that it needs. The failure
     /// says what to do, in one line and without any secret; exit code 2.
     pub async fn from_env() -> Result<Self, Failure> {
-        let endpoint = endpoint_builder()?;
-        #[cfg(feature = "stores")]
-        let endpoint = match crate::dedup::store().await? {
-            Some(store) => endpoint.dedup(store),
-            None => endpoint,
-        };
+        let endpoint = endpoint_builder_with_store().await?;
         let endpoint = endpoint.build().map_err(Failure::in_configuration)?;
         Ok(Self { endpoint, bind: bind()? })
     }
@@ -68,6 +63,22 @@ pub fn endpoint_builder() -> Result<EndpointBuilder, Failure> {
     if let Some(sources) = sources().map_err(Failure::in_configuration)? {
         endpoint = endpoint.source(sources);
     }
+    Ok(endpoint)
+}
+
+/// The same, with the store that `DEDUP_URL` names (feature `stores`): for a program that
+/// adds to the endpoint.
+///
+/// # Errors
+///
+/// As [`Settings::from_env`].
+pub async fn endpoint_builder_with_store() -> Result<EndpointBuilder, Failure> {
+    let endpoint = endpoint_builder()?;
+    #[cfg(feature = "stores")]
+    let endpoint = match crate::dedup::store().await? {
+        Some(store) => endpoint.dedup(store),
+        None => endpoint,
+    };
     Ok(endpoint)
 }
 

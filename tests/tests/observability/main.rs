@@ -7,6 +7,7 @@ mod promql;
 
 mod configuration;
 mod dashboard;
+mod dead_letters;
 mod page;
 #[cfg(feature = "peers")]
 mod promtool;

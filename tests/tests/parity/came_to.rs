@@ -139,7 +139,7 @@ pub(crate) fn refusal(kind: RejectionKind) -> Said {
         K::BodyTimeout => Said::fixed(408, "the body did not arrive in time\n"),
         K::BodyLost => Said::fixed(400, "the body did not arrive\n"),
         K::NotAnEvent => Said::fixed(422, "the body is not an event\n"),
-        K::Draining | K::TooManyBytes | K::TooManyRunning => try_again(),
+        K::Draining | K::TooManyBytes | K::TooManyRunning | K::TooManyPending => try_again(),
         other => panic!("{other} has no answer yet: add it"),
     }
 }

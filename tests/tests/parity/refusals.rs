@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dataflow_webhooks::{RejectionKind, UnverifiedBudget};
+use dataflow_webhooks::{RejectionKind, StoreOperation, UnverifiedBudget};
 use webhook_tests::{Request, event};
 
 use crate::came_to::{Claim, Connection, ID, Said, handled, refusal, refused, try_again};
@@ -19,6 +19,7 @@ rows![
     a_draining_endpoint_answers_503_whatever_the_signature,
     an_endpoint_that_begins_to_drain_inside_a_body_answers_503,
     too_many_running_handlers_are_answered_503,
+    too_many_pending_commits_are_answered_503_until_the_store_is_back,
     too_many_unverified_bytes_are_answered_503_while_a_small_delivery_passes,
     a_declared_length_over_the_limit_is_answered_413,
     a_chunked_body_over_the_limit_is_answered_413,
@@ -116,6 +117,33 @@ fn too_many_running_handlers_are_answered_503() -> Row {
                     ("handlers_succeeded", 1),
                     ("too_many_running", 1),
                 ]),
+        )
+}
+
+fn too_many_pending_commits_are_answered_503_until_the_store_is_back() -> Row {
+    plain()
+        .with(|builder| builder.max_pending_commits(1))
+        .play(async |play| {
+            play.store.fail(StoreOperation::Commit, usize::MAX);
+            play.ask(&event_1()).await;
+            play.deliver("evt_2").await;
+            play.store.fail(StoreOperation::Commit, 0);
+            play.settled().await;
+            play.deliver("evt_2").await;
+        })
+        .comes_to(
+            handled()
+                .answers([Said::new(200, ""), try_again(), Said::new(200, "")])
+                .runs(2, 2)
+                .claims(&[(ID, Claim::Done), ("evt_2", Claim::Done)])
+                .counts(&[
+                    ("authentic", 3),
+                    ("authentic_refused", 1),
+                    ("handled", 2),
+                    ("handlers_succeeded", 2),
+                    ("too_many_pending", 1),
+                ])
+                .uncounted("store_errors_commit"),
         )
 }
 

@@ -149,6 +149,26 @@ async fn a_pending_commit_takes_no_place_of_a_handler() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_claimed_while_as_many_commits_are_pending_as_may_be() {
+    let scene = Scene::with(|b| b.max_pending_commits(2));
+    scene.store.always(dataflow_webhooks::StoreOperation::Commit, Fate::Fail);
+    for id in ["evt_1", "evt_2"] {
+        assert_eq!(scene.send(id, scene.says(200)).await.unwrap(), Said::by_handler(200));
+    }
+    let (time, third) = timed(scene.send("evt_3", scene.says(200))).await;
+    let third = third.unwrap();
+    let too_many = Outcome::Rejected(RejectionKind::TooManyPending);
+    assert_eq!((third.status, third.outcome), (503, Some(too_many)));
+    assert_about(time, seconds(0));
+    assert_eq!((scene.runs.started(), scene.store.calls(Claim).len()), (2, 2));
+    assert_eq!(scene.counts().rejected(RejectionKind::TooManyPending), 1);
+
+    scene.store.always(dataflow_webhooks::StoreOperation::Commit, Fate::Pass);
+    sleep(seconds(6)).await;
+    assert_eq!(scene.send("evt_3", scene.says(200)).await.unwrap(), Said::by_handler(200));
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_process_anyway_a_handler_runs_while_the_store_is_away() {
     let scene = Scene::with(|b| b.on_store_failure(OnStoreFailure::ProcessAnyway));
     scene.store.down_until(seconds(1000));

@@ -6,21 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dataflow_webhooks::{RejectionKind as Kind, UnverifiedBudget};
-use dataflow_webhooks_tokio::{Head, Whole};
+use dataflow_webhooks_tokio::{Whole, receive};
+use tokio::time::Instant;
 
 use crate::support::body::{Step, Steps};
 use crate::support::scene::{
-    Scene, TestHead, assert_about, at_once, body_of, head, millis, poll_once, seconds, timed,
+    Scene, assert_about, at_once, body_of, head, millis, poll_once, seconds, timed, unsigned,
 };
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-
-/// The head of a request that nobody has signed.
-fn unsigned(length: Option<u64>) -> TestHead {
-    let signature_lines = Vec::new();
-    Head { signature_lines, content_length: length, ..head(&Bytes::new()) }
-}
 
 /// A body of an event, this long.
 fn long_body(bytes: usize) -> Bytes {
@@ -36,7 +31,7 @@ async fn a_body_that_comes_in_pieces_is_put_together() {
         for length in [Some(body.len() as u64), None] {
             let pieces: Vec<_> =
                 body.chunks(size).map(|piece| Step::chunk(piece.to_vec())).collect();
-            let head = Head { content_length: length, ..head(&body) };
+            let head = head(&body).with_content_length(length);
             let delivery = Scene::new().receive(head, Steps::of(pieces)).await.unwrap();
             assert_eq!(*delivery.body(), body);
         }
@@ -76,9 +71,10 @@ async fn a_slow_body_that_is_complete_in_time_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn the_time_for_the_body_starts_with_the_head() {
     let (scene, body) = (Scene::new(), body_of("evt_1"));
-    let head = head(&body);
+    let arrived = Instant::now();
     tokio::time::sleep(seconds(3)).await;
-    let (time, result) = timed(scene.receive(head, Steps::of([Step::Stall]))).await;
+    let receiving = receive(&scene.endpoint, head(&body), arrived, Steps::of([Step::Stall]));
+    let (time, result) = timed(receiving).await;
     assert_about(time, seconds(1));
     assert_eq!(result.unwrap_err().rejection.kind(), Kind::BodyTimeout);
 }
@@ -115,7 +111,7 @@ async fn an_endless_body_is_413_at_the_limit_and_read_no_further_than_16_mib() {
     let chunk = Bytes::from(vec![b' '; 64 * KIB]);
     let steps = Steps::of(std::iter::repeat_with(move || Step::Chunk(chunk.clone())));
     let served = steps.served();
-    let head = Head { content_length: None, ..head(&Bytes::new()) };
+    let head = head(&Bytes::new()).with_content_length(None);
     let (time, result) = timed(scene.receive(head, steps)).await;
     let refusal = result.unwrap_err();
     assert_eq!((refusal.rejection.kind(), refusal.rejection.status()), (Kind::BodyTooLarge, 413));
@@ -205,7 +201,7 @@ async fn who_expects_100_continue_is_refused_at_once_and_its_body_not_asked_for(
     let scene = Scene::new();
     let steps = Steps::of([Step::Stall]);
     let polls = steps.polls();
-    let head = Head { expects_continue: true, ..unsigned(Some(11)) };
+    let head = unsigned(Some(11)).with_expect_continue(true);
     let (time, result) = timed(scene.receive(head, steps)).await;
     let refusal = result.unwrap_err();
     assert_about(time, seconds(0));
@@ -217,7 +213,7 @@ async fn who_expects_100_continue_is_refused_at_once_and_its_body_not_asked_for(
 #[tokio::test]
 async fn who_expects_100_continue_and_is_authentic_is_taken() {
     let (scene, body) = (Scene::new(), body_of("evt_1"));
-    let head = Head { expects_continue: true, ..head(&body) };
+    let head = head(&body).with_expect_continue(true);
     assert_eq!(scene.receive(head, Whole::new(body)).await.unwrap().id(), "evt_1");
 }
 
@@ -270,7 +266,7 @@ async fn bytes_of_a_refused_body_are_given_back_before_the_rest_is_read() {
     let scene = Scene::new();
     let chunk = Bytes::from(vec![b' '; 600 * KIB]);
     let steps = Steps::of([Step::Chunk(chunk.clone()), Step::Chunk(chunk), Step::Stall]);
-    let head = Head { content_length: None, ..head(&Bytes::new()) };
+    let head = head(&Bytes::new()).with_content_length(None);
     let mut receiving = Box::pin(scene.receive(head, steps));
     assert!(poll_once(receiving.as_mut()).is_pending(), "the rest is being read");
     assert_eq!(scene.counts().unverified_bytes, 0);
@@ -283,7 +279,7 @@ async fn beyond_the_budget_a_large_body_is_503_and_a_small_one_passes() {
     let scene = Scene::with(|b| b.unverified_budget(budget.clone()));
     let flood = Bytes::from(vec![b' '; MIB - 10]);
     let flood = Steps::of([Step::Chunk(flood), Step::Stall]);
-    let no_length = || Head { content_length: None, ..head(&Bytes::new()) };
+    let no_length = || head(&Bytes::new()).with_content_length(None);
     let mut flooding = Box::pin(scene.receive(no_length(), flood));
     assert!(poll_once(flooding.as_mut()).is_pending());
 
@@ -305,7 +301,7 @@ async fn a_body_that_panics_gives_its_bytes_back_and_leaves_the_endpoint_alone()
     let steps = Steps::of([Step::chunk(body.slice(..10)), Step::Panic]);
     let (endpoint, head) = (scene.endpoint.clone(), head(&body));
     let receiving = async move {
-        dataflow_webhooks_tokio::receive(&endpoint, head, steps).await.map(drop).map_err(drop)
+        receive(&endpoint, head, Instant::now(), steps).await.map(drop).map_err(drop)
     };
     // It is the framework's own panic, and the framework's to catch.
     assert!(tokio::spawn(receiving).await.unwrap_err().is_panic());

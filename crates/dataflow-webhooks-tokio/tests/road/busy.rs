@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dataflow_webhooks::{Delivery, Outcome, RejectionKind as Kind, StoreOperation};
-use dataflow_webhooks_tokio::Head;
 use tokio::task::consume_budget;
 use tokio::time::{Instant, advance};
 
 use crate::support::body::{Step, Steps};
-use crate::support::scene::{Run, Said, Scene, assert_about, head, millis, seconds, timed};
+use crate::support::scene::{
+    Run, Said, Scene, assert_about, head, millis, seconds, timed, unsigned,
+};
 use crate::support::store::Fate;
 
 /// Takes this task's whole turn, and a millisecond.
@@ -92,8 +93,7 @@ async fn a_body_of_empty_chunks_without_end_is_answered_408_after_4_s() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_body_of_empty_chunks_without_end_is_read_for_a_second() {
     let scene = Scene::new();
-    let unsigned = Head { signature_lines: Vec::new(), ..head(&Bytes::new()) };
-    let (time, result) = timed(scene.receive(unsigned, empty_chunks())).await;
+    let (time, result) = timed(scene.receive(unsigned(Some(0)), empty_chunks())).await;
     let refusal = result.unwrap_err();
     assert_eq!((refusal.rejection.kind(), refusal.close), (Kind::MissingSignature, true));
     assert_within_a_turn(time, seconds(1));

@@ -19,9 +19,9 @@ async fn the_road_of_a_send_handler_is_spawned_on_the_runtime() {
     let (endpoint, says) = (scene.endpoint.clone(), scene.says(204));
     let road = async move {
         let body = body_of("evt_1");
-        let head = head(&body);
-        let deadline = head.arrived + endpoint.limits().answer_within();
-        let delivery = receive(&endpoint, head, Whole::new(body)).await.unwrap();
+        let arrived = Instant::now();
+        let deadline = arrived + endpoint.limits().answer_within();
+        let delivery = receive(&endpoint, head(&body), arrived, Whole::new(body)).await.unwrap();
         let ready = |()| async { Ok(()) };
         let call = move |(), delivery| says(delivery);
         let work = handle(&endpoint, &delivery, deadline, (), ready, call);

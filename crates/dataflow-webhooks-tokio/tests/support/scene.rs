@@ -134,12 +134,13 @@ impl Scene {
         at_once(self.receive(head(&body), Whole::new(body))).unwrap()
     }
 
+    /// Receives a request whose head arrives now.
     pub(crate) fn receive<B: Body>(
         &self,
         head: TestHead,
         body: B,
     ) -> impl Future<Output = Result<Delivery, Refusal>> {
-        receive(&self.endpoint, head, body)
+        receive(&self.endpoint, head, Instant::now(), body)
     }
 
     /// Delivers the event with this id to a handler. The head arrives now.
@@ -258,17 +259,19 @@ pub(crate) enum State {
 
 pub(crate) type TestHead = Head<'static, Vec<String>, fn(&'static str) -> Vec<&'static str>>;
 
-/// The head of an authentic request with this body, arrived now.
+/// The head of an authentic request with this body.
 pub(crate) fn head(body: &Bytes) -> TestHead {
-    Head {
-        peer: None,
-        forwarded_lines: |_| Vec::new(),
-        method: "POST",
-        signature_lines: vec![sign(&secret(), Timestamp::now(), body)],
-        content_length: Some(body.len() as u64),
-        expects_continue: false,
-        arrived: Instant::now(),
-    }
+    signed_by(vec![sign(&secret(), Timestamp::now(), body)], Some(body.len() as u64))
+}
+
+/// The head of a request that nobody has signed.
+pub(crate) fn unsigned(length: Option<u64>) -> TestHead {
+    signed_by(Vec::new(), length)
+}
+
+fn signed_by(lines: Vec<String>, length: Option<u64>) -> TestHead {
+    let no_lines: fn(_) -> _ = |_| Vec::new();
+    Head::new("POST", lines).with_peer(None, no_lines).with_content_length(length)
 }
 
 /// What a future comes to that has nothing to wait for.

@@ -71,6 +71,7 @@ impl EndpointBuilder {
                 answer_within: Duration::from_millis(4500),
                 longest_run: Duration::from_secs(300),
                 max_running: 1024,
+                max_pending_commits: 10_000,
                 tolerance: Tolerance::default(),
                 terms: Terms::new(lease, retention),
             },
@@ -155,6 +156,16 @@ impl EndpointBuilder {
         self
     }
 
+    /// While so many settlements wait for the store (what has failed once is tried again
+    /// in the background), no handler begins: 503, unclaimed. What runs by then may still
+    /// add to them. Default 10 000, the most events that come in an hour ("Rate
+    /// Limits"): up to 10 MiB, 1 KiB each beside what a call of the store takes. 1 to
+    /// 1 000 000.
+    pub fn max_pending_commits(mut self, settlements: usize) -> Self {
+        self.limits.max_pending_commits = settlements;
+        self
+    }
+
     /// How long a claim holds without being renewed. It is renewed at each
     /// third while the handler runs. Default 30 s; 5 s to 50 s, for the first
     /// retry comes after 60 s and must find a dead process's claim lapsed.
@@ -228,6 +239,8 @@ impl EndpointBuilder {
         span("body_within", limits.body_within, fastest, limits.answer_within)?;
         span("longest_run", limits.longest_run, limits.answer_within, 24 * HOUR)?;
         between("max_running", limits.max_running, 1, 1_000_000, "handlers")?;
+        let pending = limits.max_pending_commits;
+        between("max_pending_commits", pending, 1, 1_000_000, "settlements")?;
         span("lease", self.lease, Duration::from_secs(5), Duration::from_secs(50))?;
         span("retention", self.retention, 8 * HOUR, 366 * 24 * HOUR)?;
         let window = limits.tolerance.past().saturating_add(limits.tolerance.future());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Endpoint, Shared};
+use super::{Endpoint, Limits, Shared};
 use crate::rejection::{Rejection, RejectionKind as Kind};
 use crate::telemetry::Level;
 
@@ -35,15 +35,21 @@ impl Gate {
 
     /// Counts first and looks at the gate second: whoever closes it either sees
     /// the count or is seen here.
-    fn enter(&self, most: usize) -> Result<(), Rejection> {
+    fn enter(&self, limits: &Limits) -> Result<(), Rejection> {
         let before = self.running.fetch_add(1, SeqCst);
         if self.is_closed() {
             self.leave(&self.running);
             return Err(Kind::Draining.into());
         }
-        if before >= most {
-            self.leave(&self.running);
-            return Err(Rejection::with_figures(Kind::TooManyRunning, before as u64, most as u64));
+        let (running, pending) = (limits.max_running(), limits.max_pending_commits());
+        for (kind, figure, most) in [
+            (Kind::TooManyRunning, before, running),
+            (Kind::TooManyPending, self.pending(), pending),
+        ] {
+            if figure >= most {
+                self.leave(&self.running);
+                return Err(Rejection::with_figures(kind, figure as u64, most as u64));
+            }
         }
         Ok(())
     }
@@ -73,10 +79,10 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`Draining`](Kind::Draining), or
-    /// [`TooManyRunning`](Kind::TooManyRunning).
+    /// [`Draining`](Kind::Draining), [`TooManyRunning`](Kind::TooManyRunning), or
+    /// [`TooManyPending`](Kind::TooManyPending).
     pub fn enter(&self) -> Result<RunPermit, Rejection> {
-        self.shared.gate.enter(self.shared.limits.max_running())?;
+        self.shared.gate.enter(&self.shared.limits)?;
         self.shared.telemetry.raise(Level::Running, 1);
         Ok(RunPermit { endpoint: self.clone() })
     }
@@ -109,7 +115,8 @@ pub struct RunPermit {
 
 impl RunPermit {
     /// The handler is done, its commit is not: counts as pending from now on,
-    /// and no longer against the limit of running handlers.
+    /// and no longer against the limit of running handlers. Never refused, for it is
+    /// done: the limit of pending commits is looked at before a handler runs.
     #[must_use]
     pub fn into_pending(self) -> PendingCommit {
         let Shared { gate, telemetry, .. } = &*self.endpoint.shared;

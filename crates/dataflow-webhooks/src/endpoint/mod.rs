@@ -1,7 +1,6 @@
 //! All that an adapter holds: keys, store, limits, counts, and the gate.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +19,11 @@ use bytes::Bytes;
 mod builder;
 mod dead_letters;
 mod gate;
+mod head;
 
 pub use builder::{EndpointBuilder, EndpointError, OnStoreFailure};
 pub use gate::{Drain, PendingCommit, RunPermit};
+pub use head::Head;
 
 /// One webhook endpoint: its keys, its dedup store, its limits.
 ///
@@ -71,6 +72,7 @@ pub struct Limits {
     answer_within: Duration,
     longest_run: Duration,
     max_running: usize,
+    max_pending_commits: usize,
     tolerance: Tolerance,
     terms: Terms,
 }
@@ -104,6 +106,12 @@ impl Limits {
     #[must_use]
     pub const fn max_running(&self) -> usize {
         self.max_running
+    }
+
+    /// So many settlements wait for the store before new deliveries are refused.
+    #[must_use]
+    pub const fn max_pending_commits(&self) -> usize {
+        self.max_pending_commits
     }
 
     /// How far a signature's timestamp may lie from now.
@@ -230,31 +238,22 @@ impl Endpoint {
         header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
         content_length: Option<u64>,
     ) -> Result<Verification, Rejection> {
-        self.begin_from(None, |_| [[]; 0], method, header_lines, content_length)
+        self.begin_from(Head::new(method, header_lines).with_content_length(content_length))
     }
 
-    /// As [`begin`](Self::begin), for a request from this peer. The source is
+    /// As [`begin`](Self::begin), with all that is known of the head. The source is
     /// looked at after method and draining, and before the header.
-    ///
-    /// `peer` is the other end of the connection, as the server says.
-    /// `forwarded_lines` gives the values of all lines of the header with this
-    /// name (in lower case), in order; it is asked at most once, and only where
-    /// the peer is a trusted proxy.
     ///
     /// # Errors
     ///
     /// The [`Rejection`] to be answered.
-    pub fn begin_from<I>(
-        &self,
-        peer: Option<IpAddr>,
-        forwarded_lines: impl FnOnce(&'static str) -> I,
-        method: &str,
-        header_lines: impl IntoIterator<Item = impl AsRef<[u8]>>,
-        content_length: Option<u64>,
-    ) -> Result<Verification, Rejection>
+    pub fn begin_from<L, F, I>(&self, head: Head<'_, L, F>) -> Result<Verification, Rejection>
     where
+        L: IntoIterator<Item: AsRef<[u8]>>,
+        F: FnOnce(&'static str) -> I,
         I: IntoIterator<Item: AsRef<[u8]>>,
     {
+        let Head { method, signature_lines, peer, forwarded_lines, content_length, .. } = head;
         if method != "POST" {
             return Err(RejectionKind::MethodNotAllowed.into());
         }
@@ -265,7 +264,7 @@ impl Endpoint {
             Some(list) => list.judge(peer, forwarded_lines)?,
             None => None,
         };
-        let verification = self.shared.verifier.begin(header_lines, content_length)?;
+        let verification = self.shared.verifier.begin(signature_lines, content_length)?;
         Ok(verification.observed_by(self.shared.clone(), unlisted))
     }
 

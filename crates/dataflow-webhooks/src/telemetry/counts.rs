@@ -63,7 +63,8 @@ pub struct Counts {
     pub evictions: u64,
     /// Handlers that run now.
     pub running: usize,
-    /// Settlements that the store has not accepted yet.
+    /// Settlements that the store has not accepted yet. At the
+    /// [limit](crate::EndpointBuilder::max_pending_commits) no handler begins.
     pub pending_commits: usize,
     /// Bytes of unverified deliveries, and of duplicates in waiting, held now, over all
     /// endpoints that share the budget.

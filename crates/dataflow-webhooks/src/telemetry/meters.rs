@@ -1,12 +1,12 @@
 //! When the series of an endpoint are taken from the recorder.
 
-#[cfg(feature = "metrics")]
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
 
 use super::series::Series;
+#[cfg(feature = "metrics")]
+use crate::caught::caught;
 
 /// The series of one endpoint, from the first update on.
 ///
@@ -50,7 +50,7 @@ impl Meters {
         {
             let update = || work(self.series.get_or_init(|| Series::of(&self.endpoint)));
             // No series is left half-way: their locks are taken over when poisoned.
-            _ = catch_unwind(AssertUnwindSafe(update));
+            _ = caught(update);
         }
         #[cfg(not(feature = "metrics"))]
         let _ = work;

@@ -1,5 +1,6 @@
 //! What is on the list, and when it is looked at.
 
+use dataflow_webhooks::adapter::Head;
 use dataflow_webhooks::{Endpoint, ForwardedHeader, IpNet, RejectionKind, SourceAllowList};
 
 use crate::common::{BODY, NOW, OTHER, builder, good_header, header};
@@ -116,8 +117,8 @@ fn the_source_is_looked_at_after_method_and_draining_and_before_the_header() {
     let (one, drained) = (endpoint(list(LISTED)), endpoint(list(LISTED)));
     drop(drained.drain());
     let kind = |endpoint: &Endpoint, method, peer| {
-        let begun = endpoint.begin_from(Some(ip(peer)), |_| [[]; 0], method, [[]; 0], None);
-        begun.unwrap_err().kind()
+        let head = Head::new(method, [[]; 0]).with_peer(Some(ip(peer)), |_| [[]; 0]);
+        endpoint.begin_from(head).unwrap_err().kind()
     };
     assert_eq!(kind(&one, "GET", PROXY), RejectionKind::MethodNotAllowed);
     assert_eq!(kind(&drained, "POST", PROXY), RejectionKind::Draining);
@@ -129,8 +130,8 @@ fn the_source_is_looked_at_after_method_and_draining_and_before_the_header() {
 fn a_listed_source_still_has_to_sign() {
     let endpoint = endpoint(list(LISTED));
     let line = header(OTHER, NOW, BODY);
-    let mut body =
-        endpoint.begin_from(Some(ip(LISTED)), |_| [[]; 0], "POST", [line], None).unwrap();
+    let head = Head::new("POST", [line]).with_peer(Some(ip(LISTED)), |_| [[]; 0]);
+    let mut body = endpoint.begin_from(head).unwrap();
     body.update(BODY).unwrap();
     assert_eq!(body.finish().unwrap_err().kind(), RejectionKind::NoMatch);
 }
@@ -147,5 +148,6 @@ fn a_peer_with_an_allow_list_and_no_proxy_costs_no_allocation() {
 
 /// Refused either way: for its source, or for its header.
 fn begin_without_header(endpoint: &Endpoint, peer: &str) -> bool {
-    endpoint.begin_from(Some(ip(peer)), |_| [[]; 0], "POST", [[]; 0], None).is_err()
+    let head = Head::new("POST", [[]; 0]).with_peer(Some(ip(peer)), |_| [[]; 0]);
+    endpoint.begin_from(head).is_err()
 }

@@ -10,6 +10,7 @@ mod report;
 use std::net::IpAddr;
 
 use common::{builder, good_header};
+use dataflow_webhooks::adapter::Head;
 use dataflow_webhooks::{Endpoint, IpNet, Rejection, SourceAllowList, Verification};
 
 const LISTED: &str = "203.0.113.7";
@@ -37,5 +38,6 @@ fn begin(
     peer: Option<&str>,
     lines: &[&str],
 ) -> Result<Verification, Rejection> {
-    endpoint.begin_from(peer.map(ip), |_| lines, "POST", [good_header()], None)
+    let head = Head::new("POST", [good_header()]).with_peer(peer.map(ip), |_| lines);
+    endpoint.begin_from(head)
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use dataflow_webhooks::adapter::Head;
 use dataflow_webhooks::{ForwardedHeader, RejectionKind, SourceAllowList};
 use proptest::prelude::*;
 
@@ -45,7 +46,8 @@ fn headers_read(list: SourceAllowList, peer: &str) -> Vec<&'static str> {
         read.borrow_mut().push(name);
         ["for=203.0.113.7"]
     };
-    let _ = endpoint(list).begin_from(Some(ip(peer)), lines, "POST", [good_header()], None);
+    let head = Head::new("POST", [good_header()]).with_peer(Some(ip(peer)), lines);
+    let _ = endpoint(list).begin_from(head);
     read.into_inner()
 }
 

@@ -1,5 +1,6 @@
 //! `report_only`: what it counts and logs.
 
+use dataflow_webhooks::adapter::Head;
 use dataflow_webhooks::{Endpoint, RejectionKind, SourceAllowList};
 
 use crate::common::{BODY, NOW, OTHER, SECRET, header};
@@ -7,8 +8,8 @@ use crate::{LISTED, begin, endpoint, ip, list};
 
 fn deliver(endpoint: &Endpoint, secret: &str, peer: Option<&str>) -> Result<(), RejectionKind> {
     let line = header(secret, NOW, BODY);
-    let begun = endpoint.begin_from(peer.map(ip), |_| [[]; 0], "POST", [line], None);
-    let mut body = begun.map_err(|rejection| rejection.kind())?;
+    let head = Head::new("POST", [line]).with_peer(peer.map(ip), |_| [[]; 0]);
+    let mut body = endpoint.begin_from(head).map_err(|rejection| rejection.kind())?;
     body.update(BODY).map_err(|rejection| rejection.kind())?;
     body.finish().map(drop).map_err(|rejection| rejection.kind())
 }
