@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dataflow_webhooks::BoxError;
-use dataflow_webhooks::dedup::DedupKey;
+use dataflow_webhooks::dedup::{DedupKey, DedupStore as _};
+use futures_util::TryStreamExt as _;
 use inbox::queue::{Dead, Item, Queue};
 use inbox::{Job, Limits, Settings, Work, Worker};
 use sqlx::{PgPool, SqlitePool};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use webhook_fleet_tests::calls::{key, terms};
 use webhook_fleet_tests::kept::Folder;
 use webhook_fleet_tests::nats::Nats;
 use webhook_fleet_tests::postgres::Postgres;
@@ -94,8 +96,9 @@ impl Place {
     pub(crate) async fn queue(&self) -> Queue {
         let queue = Queue::open(&self.settings()).await.unwrap();
         let end = Instant::now() + PATIENCE;
-        while let Err(error) = queue.dead().await {
+        while let Err(error) = is_made(&queue).await {
             assert!(Instant::now() < end, "{error}");
+            sleep(Duration::from_millis(20)).await;
         }
         queue
     }
@@ -167,11 +170,24 @@ impl Runs {
     }
 }
 
+/// Asks for what is made last of a queue: the table of its dedup store, where it has one.
+async fn is_made(queue: &Queue) -> Result<(), BoxError> {
+    match queue.dedup() {
+        Some(store) => store.claim(&key("evt_first"), terms()).await.map(drop),
+        None => all_dead(queue).await.map(drop),
+    }
+}
+
+/// All events that were given up on.
+pub(crate) async fn all_dead(queue: &Queue) -> Result<Vec<Dead>, BoxError> {
+    queue.dead().try_collect().await
+}
+
 /// Waits until so many events were given up on.
 pub(crate) async fn wait_for_dead(queue: &Queue, count: usize) -> Vec<Dead> {
     let end = Instant::now() + PATIENCE;
     loop {
-        let dead = queue.dead().await.unwrap();
+        let dead = all_dead(queue).await.unwrap();
         if dead.len() == count {
             return dead;
         }
