@@ -14,6 +14,7 @@ mod postgres;
 mod sqlite;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ use crate::work::Worker;
 /// How long the queue remembers an event that was processed: three times the sender's retry
 /// schedule, which ends 7 h 22 min after the first attempt ("Error Handling").
 pub const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many expired records of the endpoint's are deleted in one transaction.
+const BATCH: NonZeroU32 = NonZeroU32::new(1_000).expect("it is not 0");
 
 /// The name under which a key of the endpoint's is kept with a job.
 const SIGNED_WITH: &str = "signed_with";
@@ -214,8 +218,8 @@ impl Queue {
         each!(self, queue => queue.dead().boxed())
     }
 
-    /// Deletes what was processed longer ago than this. What waits, runs, or was given up on
-    /// stays.
+    /// Deletes what was processed longer ago than this, and what the dedup store in the same
+    /// database remembers no longer. What waits, runs, or was given up on stays.
     ///
     /// # Errors
     ///

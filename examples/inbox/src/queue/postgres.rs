@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::jobs::{self, Ended};
 use super::letters::{self, Letters, Place};
-use super::{Completing, Dead, Item, no_queue};
+use super::{BATCH, Completing, Dead, Item, no_queue};
 use crate::settings::{Settings, URL, wrong_url};
 use crate::work::Worker;
 
@@ -180,6 +180,7 @@ impl Queue {
             let delete = sqlx::query(delete).bind(&self.name).bind(older_than.as_secs_f64());
             delete.execute(&self.pool).await?;
         }
+        self.store.delete_expired(BATCH).await?;
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::jobs::{self, Ended};
 use super::letters::{self, Letters, Place};
-use super::{Completing, Dead, Item, no_queue};
+use super::{BATCH, Completing, Dead, Item, no_queue};
 use crate::settings::Settings;
 use crate::work::Worker;
 
@@ -195,6 +195,7 @@ impl Queue {
             let delete = sqlx::query(delete).bind(&self.name).bind(seconds(older_than));
             delete.execute(self.pool()).await?;
         }
+        self.store.delete_expired(BATCH).await?;
         Ok(())
     }
 }

@@ -66,6 +66,16 @@ impl Place {
         }
     }
 
+    /// Its server's port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Postgres(_) => POSTGRES.port(),
+            Self::PostgresOfItsOwn(server) => server.port(),
+            Self::Nats(server) => server.port(),
+            Self::Sqlite(_) => panic!("it has no server"),
+        }
+    }
+
     /// SIGKILL to its server.
     pub(crate) fn kill(&mut self) {
         match self {
@@ -120,6 +130,21 @@ impl Place {
                 let client = async_nats::connect(server.url()).await.unwrap();
                 let stream = async_nats::jetstream::new(client).get_stream("webhooks").await;
                 stream.unwrap().cached_info().state.messages.try_into().unwrap()
+            }
+        }
+    }
+
+    /// How many events its dedup store remembers.
+    pub(crate) async fn remembered(&self) -> i64 {
+        const COUNT: &str = "SELECT count(*) FROM dataflow_webhooks_dedup";
+        match self {
+            Self::Sqlite(_) => {
+                let pool = SqlitePool::connect(&self.url()).await.unwrap();
+                sqlx::query_scalar(COUNT).fetch_one(&pool).await.unwrap()
+            }
+            _ => {
+                let pool = PgPool::connect(&self.url()).await.unwrap();
+                sqlx::query_scalar(COUNT).fetch_one(&pool).await.unwrap()
             }
         }
     }

@@ -98,7 +98,8 @@ async fn a_job_that_always_fails_is_given_up_on_and_can_be_run_again(place: Plac
     assert_eq!(all_dead(&queue).await.unwrap().len(), 1);
 
     is_mended.store(true, Ordering::Relaxed);
-    assert!(queue.retry(&["id:evt_1"]).await.unwrap());
+    // Where the first key is of none, the next one is meant.
+    assert!(queue.retry(&["evt_1", "id:evt_1"]).await.unwrap());
     assert_eq!(working.runs.wait_for(4).await[3], run("evt_1", 1));
     assert!(all_dead(&queue).await.unwrap().is_empty());
     assert!(!queue.retry(&["id:evt_1"]).await.unwrap());
