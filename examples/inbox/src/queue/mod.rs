@@ -48,7 +48,7 @@ pub enum Queue {
     /// apalis on PostgreSQL.
     Postgres(postgres::Queue),
     /// A stream of NATS JetStream.
-    Nats(nats::Queue),
+    Nats(Box<nats::Queue>),
 }
 
 /// What is put into a queue.
@@ -132,7 +132,7 @@ impl Queue {
         match kind(&settings.url)? {
             Kind::Sqlite(path) => sqlite::Queue::open(path, settings).await.map(Self::Sqlite),
             Kind::Postgres => postgres::Queue::open(settings).map(Self::Postgres),
-            Kind::Nats => nats::Queue::open(settings).await.map(Self::Nats),
+            Kind::Nats => nats::Queue::open(settings).await.map(Box::new).map(Self::Nats),
         }
     }
 
@@ -159,7 +159,7 @@ impl Queue {
                 sqlite::Queue::open_as_person(path, settings).await.map(Self::Sqlite)
             }
             Kind::Postgres => postgres::Queue::open_as_person(settings).await.map(Self::Postgres),
-            Kind::Nats => nats::Queue::open_as_person(settings).await.map(Self::Nats),
+            Kind::Nats => nats::Queue::open_as_person(settings).await.map(Box::new).map(Self::Nats),
         }
     }
 
