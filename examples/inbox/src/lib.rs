@@ -6,6 +6,7 @@
 //! The program is [`run`] with the work of one event, [`process`]: the function to make
 //! your own.
 
+mod cleaning;
 mod job;
 mod person;
 pub mod queue;
@@ -59,7 +60,11 @@ async fn start(role: Role, work: Work) -> Result<(), Failure> {
     // Both hear each signal: the worker takes nothing more while the receiver still answers.
     let stop = Stop::listen().map_err(Failure::at_run_time)?;
     let endpoint = receives.then(receiver::endpoint_builder).transpose()?;
-    let queue = Queue::open(&settings).await?;
+    let queue = if receives {
+        Queue::open(&settings).await?
+    } else {
+        Queue::open_as_worker(&settings).await?
+    };
     let receiving = async {
         let Some(endpoint) = endpoint else { return Ok(()) };
         let mut endpoint = endpoint.lease(PUT_WITHIN);

@@ -2,6 +2,7 @@
 
 use dataflow_webhooks_axum::dedup::DedupKey;
 use dataflow_webhooks_axum::{BoxError, Event};
+use futures_util::TryStreamExt as _;
 use receiver::{Failure, in_full};
 use serde::Serialize;
 use tracing::info;
@@ -20,10 +21,11 @@ struct Line<'a> {
     error: &'a str,
 }
 
-/// Prints a line for each of them.
+/// Prints a line for each of them, as it comes.
 pub(crate) async fn list(settings: &Settings) -> Result<(), Failure> {
-    let queue = Queue::open(settings).await?;
-    for Dead { key, body, attempts, error } in queue.dead().await.map_err(cannot)? {
+    let queue = Queue::open_as_person(settings).await?;
+    let mut dead = queue.dead();
+    while let Some(Dead { key, body, attempts, error }) = dead.try_next().await.map_err(cannot)? {
         let event = Event::from_trusted_json(&body).ok();
         let event_id = event.as_ref().map_or(&*key, |event| &event.id);
         let r#type = event.as_ref().map(|event| event.event_type.as_str());
@@ -35,13 +37,11 @@ pub(crate) async fn list(settings: &Settings) -> Result<(), Failure> {
 
 /// Has one of them run again, with all its attempts before it.
 pub(crate) async fn retry(settings: &Settings, id: &str) -> Result<(), Failure> {
-    let queue = Queue::open(settings).await?;
+    let queue = Queue::open_as_person(settings).await?;
     // One that could not be decoded is listed by its key.
-    for key in [DedupKey::from_event_id(id).as_str(), id] {
-        if queue.retry(key).await.map_err(cannot)? {
-            info!("it is in the queue again");
-            return Ok(());
-        }
+    if queue.retry(&[DedupKey::from_event_id(id).as_str(), id]).await.map_err(cannot)? {
+        info!("it is in the queue again");
+        return Ok(());
     }
     Err(Failure::at_run_time(format!("no event {id:?} was given up on")))
 }

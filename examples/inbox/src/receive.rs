@@ -36,7 +36,8 @@ async fn receive(State(app): State<App>, WebhookDelivery(delivery): WebhookDeliv
     match app.queue.put(&item, completing).await {
         Ok(()) => StatusCode::OK,
         Err(error) => {
-            error!("an event was not put into the queue, and comes again: {}", in_full(&*error));
+            let (key, error) = (item.key.as_str(), in_full(&*error));
+            error!(key, "an event was not put into the queue, and comes again: {error}");
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

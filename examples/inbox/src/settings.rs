@@ -7,7 +7,7 @@ use std::time::Duration;
 use receiver::Failure;
 
 pub(crate) const URL: &str = "QUEUE_URL";
-const NAME: &str = "QUEUE_NAME";
+pub(crate) const NAME: &str = "QUEUE_NAME";
 const WORKERS: &str = "WORKERS";
 const MAX_ATTEMPTS: &str = "MAX_ATTEMPTS";
 const RETRY_AFTER: &str = "RETRY_AFTER";

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use dataflow_webhooks_axum::{BoxError, Event};
 use receiver::{Failure, Stop, in_full};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{error, info, warn};
 
+use crate::cleaning;
 use crate::job::Job;
 use crate::queue::{Queue, REMEMBERED};
 use crate::settings::Limits;
@@ -25,8 +27,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest reason that is kept with a job, in characters.
 const LONGEST_REASON: usize = 1_000;
 
-/// How often that which is remembered no longer is deleted.
-const CLEANUP: Duration = Duration::from_secs(10 * 60);
+/// How long after a signal the queue may still answer what it was asked before: a job that it
+/// gives out then is this worker's, and is lost for a lease when nobody takes it.
+const LAST_ANSWER: Duration = Duration::from_millis(1_500);
+
+/// How long the worker has for its own way out when its last job has ended.
+const WAY_OUT: Duration = Duration::from_millis(200);
 
 /// A function as [`Work`].
 pub(crate) fn of<F>(work: impl Fn(Job) -> F + Send + Sync + 'static) -> Work
@@ -42,6 +48,8 @@ where
 pub struct Worker {
     work: Work,
     limits: Limits,
+    /// The jobs that were taken, and whose end the queue does not know yet.
+    under_way: TaskTracker,
 }
 
 /// A job as it lies in a queue.
@@ -68,11 +76,16 @@ impl Worker {
     /// A worker that does this for each event.
     #[must_use]
     pub fn new(work: Work, limits: Limits) -> Self {
-        Self { work, limits }
+        Self { work, limits, under_way: TaskTracker::new() }
     }
 
     pub(crate) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// To be kept from when a job was taken until the queue knows its end, or never will.
+    pub(crate) fn under_way(&self) -> TaskTrackerToken {
+        self.under_way.token()
     }
 
     /// Runs a job once, if it has an attempt left.
@@ -152,7 +165,12 @@ pub(crate) async fn until_stopped(
             }
         }
     };
-    let _cleaning = AbortOnDropHandle::new(tokio::spawn(clean_up(queue.clone())));
+    let cleaned = queue.clone();
+    let cleaning = cleaning::for_ever(move || {
+        let queue = cleaned.clone();
+        async move { queue.clean_up(REMEMBERED).await }
+    });
+    let _cleaning = AbortOnDropHandle::new(tokio::spawn(cleaning));
     tokio::pin!(working);
     tokio::select! {
         () = &mut working => return Ok(()),
@@ -163,20 +181,20 @@ pub(crate) async fn until_stopped(
     }
     tokio::select! {
         () = working => Ok(()),
+        () = without_jobs(&worker) => {
+            warn!("stopped without an answer of the queue; no job was under way");
+            Ok(())
+        }
         () = stop.requested() => {
             Err(Failure::at_run_time("stopped at once; jobs that were cut off run again"))
         }
     }
 }
 
-async fn clean_up(queue: Queue) {
-    let mut ticks = tokio::time::interval(CLEANUP);
-    // The first tick is at once: a queue that is away is not there to be asked yet.
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        if let Err(error) = queue.clean_up(REMEMBERED).await {
-            warn!("what was processed long ago was not deleted: {}", in_full(&*error));
-        }
-    }
+/// Waits until no job is under way, however long its queue does not answer.
+async fn without_jobs(worker: &Worker) {
+    tokio::time::sleep(LAST_ANSWER).await;
+    worker.under_way.close();
+    worker.under_way.wait().await;
+    tokio::time::sleep(WAY_OUT).await;
 }

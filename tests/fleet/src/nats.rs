@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// [`restart`](Self::restart), as it does its streams.
 #[derive(Debug)]
 pub struct Nats {
+    scheme: &'static str,
     port: u16,
     process: Option<Kept>,
     folder: Folder,
@@ -37,12 +38,31 @@ impl Nats {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        Self::prepare("nats", arguments, &[])
+    }
+
+    /// Starts a server that speaks TLS only, with this certificate and its key, both PEM.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_tls(certificate: &str, key: &str) -> Self {
+        Self::prepare("tls", &["--tls"], &[("--tlscert", certificate), ("--tlskey", key)])
+    }
+
+    fn prepare(scheme: &'static str, arguments: &[&str], files: &[(&str, &str)]) -> Self {
         // A free port may be taken by somebody else before the server has it: then another one.
         for _ in 0..5 {
             let folder = Folder::new("fleet-nats");
-            let arguments = arguments.clone();
-            let mut server = Self { port: free_port(), process: None, folder, arguments };
+            let mut arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+            for (option, text) in files {
+                let path = folder.path().join(option);
+                fs::write(&path, text).unwrap();
+                arguments.extend([(*option).to_owned(), path.display().to_string()]);
+            }
+            let port = free_port();
+            let mut server = Self { scheme, port, process: None, folder, arguments };
             if server.run() {
                 return server;
             }
@@ -53,7 +73,13 @@ impl Nats {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// SIGKILL.

@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
 
 use super::{Item, SIGNED_WITH};
@@ -61,6 +62,8 @@ pub(super) struct Ended {
     pub(super) result: TaskResult<Value>,
     /// When it may be taken again.
     pub(super) pause: Option<Duration>,
+    /// Until it is written down.
+    _under_way: TaskTrackerToken,
 }
 
 /// A row of the queue for this event.
@@ -122,7 +125,7 @@ pub(super) async fn work(
                             looks.reset_immediately();
                         }
                         for task in taken {
-                            running.spawn(run(worker.clone(), task));
+                            running.spawn(run(worker.clone(), task, worker.under_way()));
                         }
                     }
                     Err(error) => warn!("the queue: no job taken: {}", in_full(&*error)),
@@ -148,7 +151,7 @@ fn ticks(period: Duration) -> Interval {
     ticks
 }
 
-async fn run(worker: Worker, task: Task<Vec<u8>>) -> Ended {
+async fn run(worker: Worker, task: Task<Vec<u8>>, under_way: TaskTrackerToken) -> Ended {
     let (body, context) = task.take();
     let text = |name| context.metadata().get(name).unwrap_or_default().to_owned();
     let attempt = context.attempt().saturating_add(1);
@@ -165,10 +168,13 @@ async fn run(worker: Worker, task: Task<Vec<u8>>) -> Ended {
     };
     // Every row has an id.
     let task_id = context.task_id().cloned().unwrap_or_else(|| String::new().into());
-    Ended { result: TaskResult { task_id, attempt, status, result }, pause }
+    let result = TaskResult { task_id, attempt, status, result };
+    Ended { result, pause, _under_way: under_way }
 }
 
 /// The ids of those that are to be taken again, and when.
 pub(super) fn postponed(ended: &[Ended]) -> impl Iterator<Item = (String, Duration)> {
-    ended.iter().filter_map(|Ended { result, pause }| Some((result.task_id.to_string(), (*pause)?)))
+    ended
+        .iter()
+        .filter_map(|Ended { result, pause, .. }| Some((result.task_id.to_string(), (*pause)?)))
 }

@@ -8,26 +8,33 @@
 //!   as well.
 
 mod jobs;
+mod letters;
 mod nats;
 mod postgres;
 mod sqlite;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dataflow_webhooks_axum::BoxError;
 use dataflow_webhooks_axum::dedup::{Claim, DedupKey, DedupStore, Terms};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use receiver::Failure;
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{Settings, wrong_url};
+use crate::settings::{NAME, Settings, URL, wrong_url};
 use crate::work::Worker;
 
 /// How long the queue remembers an event that was processed: three times the sender's retry
 /// schedule, which ends 7 h 22 min after the first attempt ("Error Handling").
 pub const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many expired records of the endpoint's are deleted in one transaction.
+const BATCH: NonZeroU32 = NonZeroU32::new(1_000).expect("it is not 0");
 
 /// The name under which a key of the endpoint's is kept with a job.
 const SIGNED_WITH: &str = "signed_with";
@@ -41,7 +48,7 @@ pub enum Queue {
     /// apalis on PostgreSQL.
     Postgres(postgres::Queue),
     /// A stream of NATS JetStream.
-    Nats(nats::Queue),
+    Nats(Box<nats::Queue>),
 }
 
 /// What is put into a queue.
@@ -114,20 +121,45 @@ macro_rules! each {
 }
 
 impl Queue {
-    /// Opens the queue that the settings name. A server that is away does not keep the
-    /// program from starting: deliveries are answered 503 until it is there.
+    /// Opens the queue that the settings name, and makes what of it is not there. A server
+    /// that is away does not keep the program from starting: deliveries are answered 503
+    /// until it is there.
     ///
     /// # Errors
     ///
     /// The URL is wrong (exit code 2), or the file cannot be made (1).
     pub async fn open(settings: &Settings) -> Result<Self, Failure> {
-        match settings.url.split_once("://") {
-            Some(("sqlite", path)) => sqlite::Queue::open(path, settings).await.map(Self::Sqlite),
-            Some(("postgres" | "postgresql", _)) => {
-                postgres::Queue::open(settings).map(Self::Postgres)
+        match kind(&settings.url)? {
+            Kind::Sqlite(path) => sqlite::Queue::open(path, settings).await.map(Self::Sqlite),
+            Kind::Postgres => postgres::Queue::open(settings).map(Self::Postgres),
+            Kind::Nats => nats::Queue::open(settings).await.map(Box::new).map(Self::Nats),
+        }
+    }
+
+    /// The same for a worker, which makes no file: where there is none, nobody puts anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and when there is no such file (exit code 2).
+    pub async fn open_as_worker(settings: &Settings) -> Result<Self, Failure> {
+        if let Kind::Sqlite(path) = kind(&settings.url)? {
+            sqlite::must_exist(path)?;
+        }
+        Self::open(settings).await
+    }
+
+    /// The same for a person, who makes nothing and changes nothing by looking.
+    ///
+    /// # Errors
+    ///
+    /// The URL is wrong or there is no queue (exit code 2), or it cannot be asked (1).
+    pub async fn open_as_person(settings: &Settings) -> Result<Self, Failure> {
+        match kind(&settings.url)? {
+            Kind::Sqlite(path) => {
+                sqlite::Queue::open_as_person(path, settings).await.map(Self::Sqlite)
             }
-            Some(("nats" | "tls", _)) => nats::Queue::open(settings).await.map(Self::Nats),
-            _ => Err(wrong_url("it must begin with sqlite://, postgres://, nats:// or tls://")),
+            Kind::Postgres => postgres::Queue::open_as_person(settings).await.map(Self::Postgres),
+            Kind::Nats => nats::Queue::open_as_person(settings).await.map(Box::new).map(Self::Nats),
         }
     }
 
@@ -175,17 +207,19 @@ impl Queue {
         each!(self, queue => queue.work(worker, stopping).await)
     }
 
-    /// The events that were given up on, the oldest first.
+    /// The events that were given up on, the oldest first. However many they are, one at a
+    /// time is in memory, and nothing waits while nobody asks for the next one.
     ///
     /// # Errors
     ///
-    /// The queue cannot be asked.
-    pub async fn dead(&self) -> Result<Vec<Dead>, BoxError> {
-        each!(self, queue => queue.dead().await)
+    /// The queue cannot be asked: it is the last that comes.
+    #[must_use]
+    pub fn dead(&self) -> BoxStream<'_, Result<Dead, BoxError>> {
+        each!(self, queue => queue.dead().boxed())
     }
 
-    /// Deletes what was processed longer ago than this. What waits, runs, or was given up on
-    /// stays.
+    /// Deletes what was processed longer ago than this, and what the dedup store in the same
+    /// database remembers no longer. What waits, runs, or was given up on stays.
     ///
     /// # Errors
     ///
@@ -195,14 +229,40 @@ impl Queue {
     }
 
     /// Has the event with this key run again, its attempts counted anew, if it was given up
-    /// on; tells whether it was.
+    /// on; tells whether it was. Of several keys, the first that is there is meant.
     ///
     /// # Errors
     ///
     /// The queue cannot be asked.
-    pub async fn retry(&self, key: &str) -> Result<bool, BoxError> {
-        each!(self, queue => queue.retry(key).await)
+    pub async fn retry(&self, keys: &[&str]) -> Result<bool, BoxError> {
+        each!(self, queue => queue.retry(keys).await)
     }
+}
+
+/// What a URL names.
+enum Kind<'a> {
+    /// The path of its file.
+    Sqlite(&'a str),
+    Postgres,
+    Nats,
+}
+
+fn kind(url: &str) -> Result<Kind<'_>, Failure> {
+    match url.split_once("://") {
+        Some(("sqlite", "")) => Err(wrong_url("it must name a file, as in sqlite://inbox.db")),
+        Some(("sqlite", path)) => Ok(Kind::Sqlite(path)),
+        Some(("postgres" | "postgresql", _)) => Ok(Kind::Postgres),
+        Some(("nats" | "tls", _)) => Ok(Kind::Nats),
+        _ => Err(wrong_url("it must begin with sqlite://, postgres://, nats:// or tls://")),
+    }
+}
+
+/// That there is no queue where one was looked for, and what to do.
+fn no_queue(where_and_why: impl fmt::Display) -> Failure {
+    wrong_url(format!(
+        "there is no queue: {where_and_why}; correct {URL} or {NAME}, or start `inbox receiver`, \
+         which makes it"
+    ))
 }
 
 #[cfg(test)]

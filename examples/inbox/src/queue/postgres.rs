@@ -7,13 +7,16 @@ use apalis_core::worker::context::WorkerContext;
 use apalis_postgres::{Config, PostgresStorage, queries};
 use dataflow_webhooks_axum::BoxError;
 use dataflow_webhooks_sqlx::PostgresStore;
+use futures_util::Stream;
 use receiver::{Failure, in_full, until_done};
 use sqlx::postgres::{PgPoolOptions, PgRow};
-use sqlx::{Acquire as _, PgPool, Row as _};
+use sqlx::{Acquire as _, Connection as _, PgConnection, PgPool, Row as _};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::{self, Ended};
-use super::{Completing, Dead, Item};
+use super::letters::{self, Letters, Place};
+use super::{BATCH, Completing, Dead, Item, no_queue};
 use crate::settings::{Settings, URL, wrong_url};
 use crate::work::Worker;
 
@@ -30,9 +33,17 @@ const POSTPONE: &str = "\
     UPDATE apalis.jobs SET run_at = now() + make_interval(secs => $3) \
     WHERE id = $1 AND lock_by = $2";
 
+const IS_QUEUE: &str = "SELECT to_regclass('apalis.jobs') IS NOT NULL";
+
+const DEAD_AFTER: &str = "\
+    SELECT * FROM ( \
+        SELECT coalesce((extract(epoch FROM done_at) * 1000000)::bigint, 0) AS at, id \
+        FROM apalis.jobs WHERE job_type = $1 AND status = 'Killed' \
+    ) dead WHERE (at, id) > ($2, $3) ORDER BY at, id LIMIT $4";
+
 const DEAD: &str = "\
     SELECT idempotency_key, job, attempts, last_result ->> 'Err' FROM apalis.jobs \
-    WHERE job_type = $1 AND status = 'Killed' ORDER BY done_at, id";
+    WHERE id = $1 AND status = 'Killed'";
 
 const RETRY: &str = "\
     UPDATE apalis.jobs SET status = 'Pending', attempts = 0, run_at = now(), \
@@ -62,6 +73,38 @@ pub struct Queue {
 
 impl Queue {
     pub(super) fn open(settings: &Settings) -> Result<Self, Failure> {
+        let this = Self::new(settings)?;
+        let making = this.clone();
+        tokio::spawn(async move {
+            until_done(URL, || making.make_tables()).await;
+            making.has_tables.cancel();
+        });
+        Ok(this)
+    }
+
+    pub(super) async fn open_as_person(settings: &Settings) -> Result<Self, Failure> {
+        let this = Self::new(settings)?;
+        let options = this.pool.connect_options();
+        let asked = async {
+            // Not of the pool, which tries again and never says why it cannot connect.
+            let mut connection = PgConnection::connect_with(&options).await?;
+            sqlx::query_scalar::<_, bool>(IS_QUEUE).fetch_one(&mut connection).await
+        };
+        match timeout(ACQUIRE, asked).await {
+            Ok(Ok(true)) => Ok(this),
+            Ok(Ok(false)) => {
+                let database = options.get_database().unwrap_or(options.get_username());
+                let (host, port) = (options.get_host(), options.get_port());
+                Err(no_queue(format_args!(
+                    "the database {database} at {host}:{port} has no table apalis.jobs"
+                )))
+            }
+            Ok(Err(error)) => Err(Failure::at_run_time(format!("{URL}: {}", in_full(&error)))),
+            Err(_) => Err(Failure::at_run_time(format!("{URL}: no answer within {ACQUIRE:?}"))),
+        }
+    }
+
+    fn new(settings: &Settings) -> Result<Self, Failure> {
         let store = PostgresStore::connect_lazy(&settings.url, &settings.name)
             .map_err(|error| wrong_url(in_full(&error)))?;
         let options = store.pool().connect_options().as_ref().clone();
@@ -70,13 +113,7 @@ impl Queue {
             .acquire_timeout(ACQUIRE)
             .connect_lazy_with(options);
         let has_tables = CancellationToken::new();
-        let this = Self { store, pool, name: settings.name.clone(), has_tables };
-        let making = this.clone();
-        tokio::spawn(async move {
-            until_done(URL, || making.make_tables()).await;
-            making.has_tables.cancel();
-        });
-        Ok(this)
+        Ok(Self { store, pool, name: settings.name.clone(), has_tables })
     }
 
     async fn make_tables(&self) -> Result<(), BoxError> {
@@ -124,24 +161,18 @@ impl Queue {
         jobs::work(self, worker, stopping).await
     }
 
-    pub(super) async fn dead(&self) -> Result<Vec<Dead>, BoxError> {
-        self.make_tables().await?;
-        let rows = sqlx::query(DEAD).bind(&self.name).fetch_all(&self.pool).await?;
-        let dead = |row: PgRow| {
-            Ok(Dead {
-                key: row.try_get(0)?,
-                body: row.try_get::<Vec<u8>, _>(1)?.into(),
-                attempts: u32::try_from(row.try_get::<i32, _>(2)?)?,
-                error: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
-            })
-        };
-        rows.into_iter().map(dead).collect()
+    pub(super) fn dead(&self) -> impl Stream<Item = Result<Dead, BoxError>> {
+        letters::all(self)
     }
 
-    pub(super) async fn retry(&self, key: &str) -> Result<bool, BoxError> {
-        self.make_tables().await?;
-        let retry = sqlx::query(RETRY).bind(&self.name).bind(key);
-        Ok(retry.execute(&self.pool).await?.rows_affected() > 0)
+    pub(super) async fn retry(&self, keys: &[&str]) -> Result<bool, BoxError> {
+        for key in keys {
+            let retry = sqlx::query(RETRY).bind(&self.name).bind(key);
+            if retry.execute(&self.pool).await?.rows_affected() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) async fn clean_up(&self, older_than: Duration) -> Result<(), BoxError> {
@@ -149,6 +180,7 @@ impl Queue {
             let delete = sqlx::query(delete).bind(&self.name).bind(older_than.as_secs_f64());
             delete.execute(&self.pool).await?;
         }
+        self.store.delete_expired(BATCH).await?;
         Ok(())
     }
 }
@@ -188,6 +220,28 @@ impl jobs::Rows for Queue {
             postpone.bind(pause.as_secs_f64()).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
+    }
+}
+
+impl Letters for Queue {
+    async fn after(&self, place: &Place) -> Result<Vec<Place>, BoxError> {
+        let after = sqlx::query(DEAD_AFTER).bind(&self.name).bind(place.at).bind(&place.id);
+        let rows = after.bind(letters::PAGE).fetch_all(&self.pool).await?;
+        let place = |row: PgRow| Ok(Place { at: row.try_get(0)?, id: row.try_get(1)? });
+        rows.into_iter().map(place).collect()
+    }
+
+    async fn letter(&self, id: &str) -> Result<Option<Dead>, BoxError> {
+        let row = sqlx::query(DEAD).bind(id).fetch_optional(&self.pool).await?;
+        let dead = |row: PgRow| {
+            Ok(Dead {
+                key: row.try_get(0)?,
+                body: row.try_get::<Vec<u8>, _>(1)?.into(),
+                attempts: u32::try_from(row.try_get::<i32, _>(2)?)?,
+                error: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
+            })
+        };
+        row.map(dead).transpose()
     }
 }
 

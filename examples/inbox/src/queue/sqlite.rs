@@ -1,5 +1,7 @@
 //! The queue in a file of SQLite: apalis, with a dedup store beside it.
 
+use std::error::Error;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use apalis_core::backend::WorkerFilter;
@@ -8,15 +10,19 @@ use apalis_core::worker::context::WorkerContext;
 use apalis_sqlite::{Config, SqliteStorage, queries};
 use dataflow_webhooks_axum::BoxError;
 use dataflow_webhooks_sqlx::SqliteStore;
+use futures_util::Stream;
 use receiver::{Failure, in_full};
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTransaction};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTransaction,
+};
 use sqlx::{Connection as _, Row as _, Sqlite, SqlitePool};
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::{self, Ended};
-use super::{Completing, Dead, Item};
-use crate::settings::{Settings, wrong_url};
+use super::letters::{self, Letters, Place};
+use super::{BATCH, Completing, Dead, Item, no_queue};
+use crate::settings::Settings;
 use crate::work::Worker;
 
 /// Begins as the one writer: what has read cannot become it.
@@ -31,9 +37,17 @@ const TRIES: u32 = 50;
 const POSTPONE: &str = "\
     UPDATE Jobs SET run_at = unixepoch() + ?3 WHERE id = ?1 AND lock_by = ?2";
 
+const IS_QUEUE: &str = "\
+    SELECT EXISTS (SELECT 1 FROM pragma_table_info('Jobs') WHERE name = 'idempotency_key')";
+
+const DEAD_AFTER: &str = "\
+    SELECT coalesce(done_at, 0), id FROM Jobs \
+    WHERE job_type = ?1 AND status = 'Killed' AND (coalesce(done_at, 0), id) > (?2, ?3) \
+    ORDER BY 1, 2 LIMIT ?4";
+
 const DEAD: &str = "\
     SELECT idempotency_key, job, attempts, last_result ->> '$.Err' FROM Jobs \
-    WHERE job_type = ?1 AND status = 'Killed' ORDER BY done_at, id";
+    WHERE id = ?1 AND status = 'Killed'";
 
 const RETRY: &str = "\
     UPDATE Jobs SET status = 'Pending', attempts = 0, run_at = unixepoch(), \
@@ -58,12 +72,28 @@ pub struct Queue {
 
 impl Queue {
     pub(super) async fn open(path: &str, settings: &Settings) -> Result<Self, Failure> {
-        if path.is_empty() {
-            return Err(wrong_url("it must name a file, as in sqlite://inbox.db"));
+        Self::make(path, &settings.name).await.map_err(|error| cannot(path, &*error))
+    }
+
+    pub(super) async fn open_as_person(path: &str, settings: &Settings) -> Result<Self, Failure> {
+        must_exist(path)?;
+        // Not the store's options: they make a file, and turn the write-ahead log on in
+        // whatever database this is.
+        let options = SqliteConnectOptions::new().filename(path);
+        let opened = async {
+            let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+            let is_queue: bool = sqlx::query_scalar(IS_QUEUE).fetch_one(&pool).await?;
+            let queue = Self {
+                store: SqliteStore::new(pool, &settings.name)?,
+                name: settings.name.clone(),
+            };
+            Ok::<_, BoxError>(is_queue.then_some(queue))
+        };
+        match opened.await {
+            Ok(Some(queue)) => Ok(queue),
+            Ok(None) => Err(no_queue(format_args!("{} holds none", in_full_path(path)))),
+            Err(error) => Err(cannot(path, &*error)),
         }
-        let cannot =
-            |error: BoxError| Failure::at_run_time(format!("{path}: {}", in_full(&*error)));
-        Self::make(path, &settings.name).await.map_err(cannot)
     }
 
     async fn make(path: &str, name: &str) -> Result<Self, BoxError> {
@@ -146,22 +176,18 @@ impl Queue {
         jobs::work(self, worker, stopping).await
     }
 
-    pub(super) async fn dead(&self) -> Result<Vec<Dead>, BoxError> {
-        let rows = sqlx::query(DEAD).bind(&self.name).fetch_all(self.pool()).await?;
-        let dead = |row: SqliteRow| {
-            Ok(Dead {
-                key: row.try_get(0)?,
-                body: row.try_get::<Vec<u8>, _>(1)?.into(),
-                attempts: row.try_get(2)?,
-                error: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
-            })
-        };
-        rows.into_iter().map(dead).collect()
+    pub(super) fn dead(&self) -> impl Stream<Item = Result<Dead, BoxError>> {
+        letters::all(self)
     }
 
-    pub(super) async fn retry(&self, key: &str) -> Result<bool, BoxError> {
-        let retry = sqlx::query(RETRY).bind(&self.name).bind(key);
-        Ok(retry.execute(self.pool()).await?.rows_affected() > 0)
+    pub(super) async fn retry(&self, keys: &[&str]) -> Result<bool, BoxError> {
+        for key in keys {
+            let retry = sqlx::query(RETRY).bind(&self.name).bind(key);
+            if retry.execute(self.pool()).await?.rows_affected() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) async fn clean_up(&self, older_than: Duration) -> Result<(), BoxError> {
@@ -169,6 +195,7 @@ impl Queue {
             let delete = sqlx::query(delete).bind(&self.name).bind(seconds(older_than));
             delete.execute(self.pool()).await?;
         }
+        self.store.delete_expired(BATCH).await?;
         Ok(())
     }
 }
@@ -210,6 +237,49 @@ impl jobs::Rows for Queue {
         }
         Ok(tx.commit().await?)
     }
+}
+
+impl Letters for Queue {
+    async fn after(&self, place: &Place) -> Result<Vec<Place>, BoxError> {
+        let after = sqlx::query(DEAD_AFTER).bind(&self.name).bind(place.at).bind(&place.id);
+        let rows = after.bind(letters::PAGE).fetch_all(self.pool()).await?;
+        let place = |row: SqliteRow| Ok(Place { at: row.try_get(0)?, id: row.try_get(1)? });
+        rows.into_iter().map(place).collect()
+    }
+
+    async fn letter(&self, id: &str) -> Result<Option<Dead>, BoxError> {
+        let row = sqlx::query(DEAD).bind(id).fetch_optional(self.pool()).await?;
+        let dead = |row: SqliteRow| {
+            Ok(Dead {
+                key: row.try_get(0)?,
+                body: row.try_get::<Vec<u8>, _>(1)?.into(),
+                attempts: row.try_get(2)?,
+                error: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
+            })
+        };
+        row.map(dead).transpose()
+    }
+}
+
+/// Refuses the path of a file that is not there.
+pub(super) fn must_exist(path: &str) -> Result<(), Failure> {
+    // What begins like this is no path to SQLite: who opens it finds out.
+    let is_uri = path.starts_with("file:");
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_uri => {
+            Err(no_queue(format_args!("{} does not exist", in_full_path(path))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// As it is from anywhere: a relative one is looked for where the program was started.
+fn in_full_path(path: &str) -> String {
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
+}
+
+fn cannot(path: &str, error: &(dyn Error + 'static)) -> Failure {
+    Failure::at_run_time(format!("{path}: {}", in_full(error)))
 }
 
 fn seconds(time: Duration) -> i64 {

@@ -4,8 +4,12 @@
 mod place;
 
 mod crashes;
+mod letters;
+mod looks;
+mod nats;
 mod programs;
 mod rules;
+mod stopping;
 mod transactions;
 
 /// Makes of `async fn rule(place: Place)` a test on each of these kinds of queue.

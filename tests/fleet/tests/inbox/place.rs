@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dataflow_webhooks::BoxError;
-use dataflow_webhooks::dedup::DedupKey;
+use dataflow_webhooks::dedup::{DedupKey, DedupStore as _};
+use futures_util::TryStreamExt as _;
 use inbox::queue::{Dead, Item, Queue};
 use inbox::{Job, Limits, Settings, Work, Worker};
 use sqlx::{PgPool, SqlitePool};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use webhook_fleet_tests::calls::{key, terms};
 use webhook_fleet_tests::kept::Folder;
 use webhook_fleet_tests::nats::Nats;
 use webhook_fleet_tests::postgres::Postgres;
@@ -64,6 +66,16 @@ impl Place {
         }
     }
 
+    /// Its server's port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Postgres(_) => POSTGRES.port(),
+            Self::PostgresOfItsOwn(server) => server.port(),
+            Self::Nats(server) => server.port(),
+            Self::Sqlite(_) => panic!("it has no server"),
+        }
+    }
+
     /// SIGKILL to its server.
     pub(crate) fn kill(&mut self) {
         match self {
@@ -94,8 +106,9 @@ impl Place {
     pub(crate) async fn queue(&self) -> Queue {
         let queue = Queue::open(&self.settings()).await.unwrap();
         let end = Instant::now() + PATIENCE;
-        while let Err(error) = queue.dead().await {
+        while let Err(error) = is_made(&queue).await {
             assert!(Instant::now() < end, "{error}");
+            sleep(Duration::from_millis(20)).await;
         }
         queue
     }
@@ -117,6 +130,21 @@ impl Place {
                 let client = async_nats::connect(server.url()).await.unwrap();
                 let stream = async_nats::jetstream::new(client).get_stream("webhooks").await;
                 stream.unwrap().cached_info().state.messages.try_into().unwrap()
+            }
+        }
+    }
+
+    /// How many events its dedup store remembers.
+    pub(crate) async fn remembered(&self) -> i64 {
+        const COUNT: &str = "SELECT count(*) FROM dataflow_webhooks_dedup";
+        match self {
+            Self::Sqlite(_) => {
+                let pool = SqlitePool::connect(&self.url()).await.unwrap();
+                sqlx::query_scalar(COUNT).fetch_one(&pool).await.unwrap()
+            }
+            _ => {
+                let pool = PgPool::connect(&self.url()).await.unwrap();
+                sqlx::query_scalar(COUNT).fetch_one(&pool).await.unwrap()
             }
         }
     }
@@ -167,11 +195,24 @@ impl Runs {
     }
 }
 
+/// Asks for what is made last of a queue: the table of its dedup store, where it has one.
+async fn is_made(queue: &Queue) -> Result<(), BoxError> {
+    match queue.dedup() {
+        Some(store) => store.claim(&key("evt_first"), terms()).await.map(drop),
+        None => all_dead(queue).await.map(drop),
+    }
+}
+
+/// All events that were given up on.
+pub(crate) async fn all_dead(queue: &Queue) -> Result<Vec<Dead>, BoxError> {
+    queue.dead().try_collect().await
+}
+
 /// Waits until so many events were given up on.
 pub(crate) async fn wait_for_dead(queue: &Queue, count: usize) -> Vec<Dead> {
     let end = Instant::now() + PATIENCE;
     loop {
-        let dead = queue.dead().await.unwrap();
+        let dead = all_dead(queue).await.unwrap();
         if dead.len() == count {
             return dead;
         }

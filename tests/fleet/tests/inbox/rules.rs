@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::on;
-use crate::place::{Place, Runs, Working, item, put, run, wait_for_dead};
+use crate::place::{Place, Runs, Working, all_dead, item, put, run, wait_for_dead};
 
 on! {
     [sqlite, postgres, nats]
@@ -95,13 +95,14 @@ async fn a_job_that_always_fails_is_given_up_on_and_can_be_run_again(place: Plac
     assert_eq!(working.runs.so_far(), [1, 2, 3].map(|attempt| run("evt_1", attempt)));
     // It was answered 200 long ago: whoever sends it again changes nothing.
     put(&queue, "evt_1").await;
-    assert_eq!(queue.dead().await.unwrap().len(), 1);
+    assert_eq!(all_dead(&queue).await.unwrap().len(), 1);
 
     is_mended.store(true, Ordering::Relaxed);
-    assert!(queue.retry("id:evt_1").await.unwrap());
+    // Where the first key is of none, the next one is meant.
+    assert!(queue.retry(&["evt_1", "id:evt_1"]).await.unwrap());
     assert_eq!(working.runs.wait_for(4).await[3], run("evt_1", 1));
-    assert!(queue.dead().await.unwrap().is_empty());
-    assert!(!queue.retry("id:evt_1").await.unwrap());
+    assert!(all_dead(&queue).await.unwrap().is_empty());
+    assert!(!queue.retry(&["id:evt_1"]).await.unwrap());
     working.stop().await;
 }
 
@@ -110,7 +111,7 @@ async fn an_event_that_is_given_up_on_twice_is_kept_the_second_time_as_well(plac
     put(&queue, "evt_1").await;
     let working = Working::start(&queue, place.settings().limits, |_, _| Err("no".into()));
     wait_for_dead(&queue, 1).await;
-    assert!(queue.retry("id:evt_1").await.unwrap());
+    assert!(queue.retry(&["id:evt_1"]).await.unwrap());
     let runs = working.runs.wait_for(6).await;
     assert_eq!(runs, [1, 2, 3, 1, 2, 3].map(|attempt| run("evt_1", attempt)));
     wait_for_dead(&queue, 1).await;
@@ -210,7 +211,7 @@ async fn what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is(place:
     assert_eq!(place.kept().await, all);
     queue.clean_up(Duration::ZERO).await.unwrap();
     assert_eq!(place.kept().await, 2);
-    assert_eq!(queue.dead().await.unwrap().len(), 1);
+    assert_eq!(all_dead(&queue).await.unwrap().len(), 1);
     let working = Working::start(&queue, limits, fails);
     assert_eq!(working.runs.wait_for(1).await, [run("evt_waits", 1)]);
     working.stop().await;
@@ -245,7 +246,7 @@ async fn an_event_as_large_as_the_server_takes_can_be_given_up_on(place: Place) 
     let dead = wait_for_dead(&queue, 1).await;
     assert!(dead[0].body == largest, "{} bytes", dead[0].body.len());
     assert_eq!((dead[0].attempts, &*dead[0].error), (3, "see the worker's log"));
-    assert!(queue.retry("id:evt_1").await.unwrap());
+    assert!(queue.retry(&["id:evt_1"]).await.unwrap());
     wait_for_dead(&queue, 1).await;
     assert_eq!(working.runs.so_far().len(), 6);
     working.stop().await;
@@ -260,7 +261,7 @@ async fn a_put_that_failed_while_the_server_was_away_leaves_nothing_behind(mut p
     // What is put before the client finds out may be kept: nobody can know better.
     loop {
         let error = queue.put(&item("evt_finds_out", body.clone()), None).await.unwrap_err();
-        if error.to_string() == "there is no connection to the server" {
+        if error.to_string().starts_with("there is no connection to the server") {
             break;
         }
         assert!(Instant::now() < end, "the client did not find out: {error}");
@@ -268,7 +269,7 @@ async fn a_put_that_failed_while_the_server_was_away_leaves_nothing_behind(mut p
     assert!(queue.put(&item("evt_away", body), None).await.is_err());
     place.restart();
     let end = Instant::now() + Duration::from_secs(60);
-    while queue.dead().await.is_err() {
+    while all_dead(&queue).await.is_err() {
         assert!(Instant::now() < end, "the server is not back");
     }
     put(&queue, "evt_after").await;
@@ -305,7 +306,7 @@ async fn after_the_server_was_away_others_do_not_wait_for_a_job_that_still_runs(
     sleep(Duration::from_secs(4)).await;
     place.restart();
     let patience = Instant::now() + Duration::from_secs(30);
-    while queue.dead().await.is_err() {
+    while all_dead(&queue).await.is_err() {
         assert!(Instant::now() < patience, "the server is not back");
     }
     put(&queue, "evt_2").await;

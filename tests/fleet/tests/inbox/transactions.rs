@@ -2,7 +2,8 @@
 
 use dataflow_webhooks::dedup::{ClaimOutcome, DedupStore as _, Held};
 use inbox::queue::Completing;
-use webhook_fleet_tests::calls::{key, new_claim, terms};
+use tokio::time::{Duration, Instant};
+use webhook_fleet_tests::calls::{key, new_claim, new_claim_for, short_retention, terms};
 
 use crate::on;
 use crate::place::{Place, item};
@@ -12,6 +13,7 @@ on! {
     a_put_completes_its_claim,
     a_put_whose_claim_was_lost_puts_nothing,
     a_put_of_an_event_that_is_there_completes_its_claim_as_well,
+    what_the_endpoint_remembers_no_longer_is_cleaned_up_as_well,
 }
 
 const BODY: &[u8] = br#"{"id":"evt_1"}"#;
@@ -48,4 +50,17 @@ async fn a_put_of_an_event_that_is_there_completes_its_claim_as_well(place: Plac
     queue.put(&item("evt_1", BODY), Some(completing)).await.unwrap();
     assert_eq!(place.kept().await, 1);
     assert!(matches!(store.claim(&key("evt_1"), terms()).await.unwrap(), ClaimOutcome::Done));
+}
+
+async fn what_the_endpoint_remembers_no_longer_is_cleaned_up_as_well(place: Place) {
+    let queue = place.queue().await;
+    let store = queue.dedup().unwrap();
+    new_claim_for(&store, "evt_1", short_retention()).await;
+    let remembered = place.remembered().await;
+    let end = Instant::now() + Duration::from_secs(60);
+    while place.remembered().await == remembered {
+        assert!(Instant::now() < end, "{remembered} are remembered");
+        queue.clean_up(Duration::from_secs(3_600)).await.unwrap();
+    }
+    assert_eq!(place.remembered().await, remembered - 1);
 }
