@@ -58,15 +58,6 @@ impl SqlStoreError {
         )
     }
 
-    /// The server takes no connections at this place.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn refused(place: &str, error: sqlx::Error) -> Self {
-        let what = format!(
-            "the database refused a connection at {place}: is it up, and is this where it listens?"
-        );
-        Self { kind: Kind::Unreachable, what, source: Some(error) }
-    }
-
     /// A row that holds no dead letter.
     pub(crate) fn no_letter(event_id: &str, error: DeadLetterError) -> Self {
         let what = format!("the row of the event {event_id:?} holds no dead letter");

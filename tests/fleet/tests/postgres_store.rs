@@ -107,7 +107,7 @@ async fn a_record_that_is_locked_is_not_waited_for_by_the_deletion() {
 async fn nothing_shows_the_password() {
     let url = "postgres://someone:pass_w0rd@127.0.0.1:1/none";
     let error = PostgresStore::connect(url, "orders").await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Unreachable);
+    assert_eq!(error.kind(), Kind::TimedOut);
     let store = PostgresStore::connect_lazy(url, "orders").unwrap();
     let failed = sql_error(store.claim(&key("evt_1"), terms()).await);
     let wrong = PostgresStore::connect_lazy("postgres://someone:pass_w0rd@[", "orders");

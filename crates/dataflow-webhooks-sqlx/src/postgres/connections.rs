@@ -11,8 +11,6 @@
 //!
 //! And a pool asks the server about each connection that comes back: one more round trip, in a task
 //! of its own. Where calls wait, a connection goes from one to the next, and skips that.
-//!
-//! What a pool does about a server that refuses is in `door.rs`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,8 +21,6 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-
-use super::door::Door;
 
 /// The longest that opening a connection may take, whatever the pool's own time is.
 const OPENING: Duration = Duration::from_secs(3);
@@ -38,7 +34,6 @@ const HAND_OVERS: u32 = 16;
 pub(super) struct Connections {
     pool: PgPool,
     queue: Arc<Queue>,
-    door: Arc<Door>,
 }
 
 struct Queue(Mutex<Waiting>);
@@ -109,7 +104,7 @@ impl Connections {
     pub(super) fn new(pool: PgPool) -> Self {
         let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let waiting = Waiting { free: most.max(1), calls: VecDeque::new() };
-        Self { pool, queue: Arc::new(Queue(Mutex::new(waiting))), door: Arc::default() }
+        Self { pool, queue: Arc::new(Queue(Mutex::new(waiting))) }
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -117,32 +112,23 @@ impl Connections {
     }
 
     pub(super) async fn get(&self) -> sqlx::Result<Connected> {
-        // Before the wait for a place: there are more calls than places.
-        self.pass().await?;
         let mut place = self.place().await?;
         if let Some(open) = place.handed.take() {
             return Ok(Connected::new(open, place));
         }
-        self.pass().await?;
-        let (pool, door) = (self.pool.clone(), self.door.clone());
+        let pool = self.pool.clone();
         if pool.num_idle() > 0 {
-            // Most calls find one that is open. If it is dead, the pool opens another.
-            let open = door.unless_refused(&pool, pool.acquire()).await?;
-            return Ok(Connected::by_pool(open, place));
+            // Most calls find one that is open.
+            return Ok(Connected::by_pool(pool.acquire().await?, place));
         }
         let opening = tokio::spawn(async move {
-            match timeout(OPENING, door.unless_refused(&pool, pool.acquire())).await {
+            match timeout(OPENING, pool.acquire()).await {
                 Ok(opened) => Ok(Connected::by_pool(opened?, place)),
                 Err(_elapsed) => Err(sqlx::Error::PoolTimedOut),
             }
         });
         // It ends otherwise only with the runtime.
         opening.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
-    }
-
-    /// Whoever would have to open a connection asks first whether the server refuses.
-    async fn pass(&self) -> sqlx::Result<()> {
-        if self.pool.num_idle() > 0 { Ok(()) } else { self.door.pass(&self.pool).await }
     }
 
     async fn place(&self) -> sqlx::Result<Place> {

@@ -74,7 +74,7 @@ impl PostgresDeadLetters {
     /// # Errors
     /// When the database cannot be reached, or the user may not create tables.
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
-        self.server.migrate(migrate::DEAD_LETTERS).await
+        migrate::migrate(self.server.pool(), migrate::DEAD_LETTERS).await.map_err(from_sqlx)
     }
 }
 

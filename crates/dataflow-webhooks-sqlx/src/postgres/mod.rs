@@ -2,7 +2,6 @@
 
 mod connections;
 mod dead_letters;
-mod door;
 mod migrate;
 mod records;
 mod server;
@@ -18,7 +17,7 @@ use sqlx::{Connection as _, PgPool, PgTransaction};
 
 pub use self::dead_letters::PostgresDeadLetters;
 use self::records::PgRecords;
-use self::server::Server;
+use self::server::{Server, from_sqlx};
 use crate::cleanup::Cleanup;
 use crate::error::{CommitError, SqlStoreError};
 use crate::store::{self, Records as _, dedup_store};
@@ -134,7 +133,7 @@ impl PostgresStore {
     /// # Errors
     /// When the database cannot be reached, or the user may not create tables.
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
-        self.records.server().migrate(migrate::DEDUP).await
+        migrate::migrate(self.pool(), migrate::DEDUP).await.map_err(from_sqlx)
     }
 
     /// The sink of dead letters beside this store, with its scope and on its pool: for

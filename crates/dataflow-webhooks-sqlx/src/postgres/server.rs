@@ -7,7 +7,6 @@ use sqlx::query::Query;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 
 use super::connections::Connections;
-use super::{door, migrate};
 use crate::error::{SqlStoreError, SqlStoreErrorKind};
 
 /// A transaction of its own, where the pool's default isolation makes statements fail that wait for
@@ -31,14 +30,7 @@ impl Server {
     }
 
     pub(super) async fn connect(&self) -> Result<(), SqlStoreError> {
-        self.connections.get().await.map(drop).map_err(|error| self.explain(error))
-    }
-
-    /// Makes the tables, where `serves` does not find them.
-    pub(super) async fn migrate(&self, serves: &'static str) -> Result<(), SqlStoreError> {
-        // Whether it refuses is known sooner than from the pool.
-        self.connect().await?;
-        migrate::migrate(self.pool(), serves).await.map_err(from_sqlx)
+        self.connections.get().await.map(drop).map_err(from_sqlx)
     }
 
     /// Runs one statement in a transaction of its own, and gives all its rows.
@@ -54,17 +46,10 @@ impl Server {
         for _ in 0..self.pool().size() {
             match self.rows_once(&query).await {
                 Err(error) if is_lost_connection(&error) => {}
-                rows => return rows.map_err(|error| self.explain(error)),
+                rows => return rows.map_err(from_sqlx),
             }
         }
-        self.rows_once(&query).await.map_err(|error| self.explain(error))
-    }
-
-    fn explain(&self, error: sqlx::Error) -> SqlStoreError {
-        if door::is_refused(&error) {
-            return SqlStoreError::refused(&door::place(&self.pool().connect_options()), error);
-        }
-        from_sqlx(error)
+        self.rows_once(&query).await.map_err(from_sqlx)
     }
 
     async fn rows_once<'q>(
@@ -111,7 +96,7 @@ fn is_serialization_failure(error: &sqlx::Error) -> bool {
 /// The connection is gone: by itself, or because the server ended it (`admin_shutdown`,
 /// `crash_shutdown`).
 fn is_lost_connection(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_)) && !door::is_refused(error)
+    matches!(error, sqlx::Error::Io(_))
         || code(error).is_some_and(|code| code == "57P01" || code == "57P02")
 }
 
