@@ -46,6 +46,14 @@ impl Place {
         if scheme.starts_with("rediss") && !cfg!(feature = "tls") {
             return Err(missing("tls"));
         }
+        // Whoever writes a password as it is ends the host's place with its first `/`, `?` or `#`:
+        // then a piece of it is the port, and another the name of a primary.
+        if rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@')) {
+            return Err(invalid(
+                "it has an @ after its first /, ? or #: if these are in the password, write them \
+                 as %2F, %3F and %23, and the @ as %40",
+            ));
+        }
         match scheme {
             "redis" | "rediss" => Ok(Self::Server(client(node(url)?, manner)?)),
             "redis+cluster" | "rediss+cluster" => cluster(scheme, rest, manner),
@@ -188,9 +196,14 @@ fn tcp() -> TcpSettings {
 }
 
 fn node(url: &str) -> Result<ConnectionInfo, RedisStoreError> {
-    let info = url
-        .into_connection_info()
-        .map_err(|error| invalid("it cannot be read").with_source(error))?;
+    let read = |url: &str| url.into_connection_info();
+    let info = read(url).map_err(|error| match url.split_once('?') {
+        // The client's error would quote it.
+        Some((without, _)) if read(without).is_ok() => {
+            invalid("its option protocol is not resp2 or resp3")
+        }
+        _ => invalid("it cannot be read").with_source(error),
+    })?;
     Ok(info.set_tcp_settings(tcp()))
 }
 
@@ -272,6 +285,9 @@ fn sentinel(scheme: &str, rest: &str, manner: &Manner) -> Result<Place, RedisSto
             ));
         }
     };
+    if path.is_some_and(|path| path.contains(['?', '#'])) {
+        return Err(invalid("nothing may follow the primary's name and the database's number"));
+    }
     let nodes = nodes.iter().map(|url| node(url)).collect::<Result<Vec<_>, _>>()?;
     let database: Option<i64> = match database {
         "" => None,

@@ -73,7 +73,8 @@ impl PostgresStore {
     /// at most 10 connections. The scope is as for [`new`](Self::new).
     ///
     /// The environment variables of libpq (`PGPASSWORD`, `PGSSLMODE`, …) count where the URL says
-    /// nothing.
+    /// nothing. In the user and the password `/`, `?`, `#` and `%` are percent-encoded, and so is an
+    /// `@` anywhere but before the host.
     ///
     /// # Errors
     /// When the URL or the scope is wrong, or there is no connection within 1.4 s. A receiver that is

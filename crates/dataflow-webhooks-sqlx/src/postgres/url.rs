@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnectOptions;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::server::from_sqlx;
-use crate::error::SqlStoreError;
+use crate::error::{SqlStoreError, SqlStoreErrorKind};
 
 /// The options in a URL that sqlx knows, beside those of the server itself: `options[…]`.
 const KNOWN: &[&str] = &[
@@ -28,18 +28,94 @@ const KNOWN: &[&str] = &[
     "options",
 ];
 
-/// What the URL says. An option that nobody knows is named in the log, for it may be a slip of the
-/// pen in `sslmode`; sqlx would print its value as well, and `sslpassword` is such a one.
+/// Options of libpq that sqlx ignores.
+const OF_LIBPQ: &[&str] = &[
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssencmode",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "passfile",
+    "require_auth",
+    "service",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslnegotiation",
+    "sslpassword",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
+
+/// What the URL says. Of what follows a `?` only names that are known are ever shown: what a person
+/// takes for an option may be a piece of a password.
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, SqlStoreError> {
-    let options = with_default(NoSubscriber::default(), || url.parse()).map_err(from_sqlx)?;
-    for option in names(url).filter(|name| !KNOWN.contains(name) && !name.starts_with("options[")) {
-        tracing::warn!(option = option.escape_debug().to_string(), "unknown option in the URL");
+    if may_split_a_password(url) {
+        return Err(invalid(
+            "the database's URL has an @ after its first /, ? or #: if these are in the password, \
+             write them as %2F, %3F and %23, and the @ as %40",
+        ));
+    }
+    let options = parse(url).map_err(|error| why(url, error))?;
+    for (number, (name, _)) in (1..).zip(pairs(url)) {
+        if KNOWN.contains(&name) || name.starts_with("options[") {
+            continue;
+        }
+        if OF_LIBPQ.contains(&name) {
+            tracing::warn!(option = name, "an option in the URL is ignored");
+        } else {
+            // It may be a slip of the pen in `sslmode`.
+            tracing::warn!(number, known = KNOWN.join(" "), "an option in the URL is unknown");
+        }
     }
     Ok(options)
 }
 
-fn names(url: &str) -> impl Iterator<Item = &str> {
+/// Without a word from sqlx: it would log what it does not know, values and all.
+fn parse(url: &str) -> sqlx::Result<PgConnectOptions> {
+    with_default(NoSubscriber::default(), || url.parse())
+}
+
+/// Whoever writes a password as it is ends the host's place with its first `/`, `?` or `#`: then a
+/// piece of it is the port, and another the name of an option.
+fn may_split_a_password(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    place.find(['/', '?', '#']).is_some_and(|end| place[end..].contains('@'))
+}
+
+/// What is wrong with the URL. sqlx's own error quotes an option's value.
+fn why(url: &str, error: sqlx::Error) -> SqlStoreError {
+    let without_options = url.split('?').next().unwrap_or_default();
+    if parse(without_options).is_err() {
+        // Fixed texts, whatever the URL is.
+        return from_sqlx(error);
+    }
+    let is_wrong = |(_, pair): &(&str, &str)| parse(&format!("{without_options}?{pair}")).is_err();
+    match pairs(url).find(is_wrong) {
+        Some((name, _)) if KNOWN.contains(&name) => {
+            invalid(format!("the option {name} in the database's URL has no valid value"))
+        }
+        _ => invalid("an option in the database's URL has no valid value"),
+    }
+}
+
+fn invalid(what: impl Into<String>) -> SqlStoreError {
+    SqlStoreError::new(SqlStoreErrorKind::InvalidUrl, what)
+}
+
+/// The name of each option, and all of it.
+fn pairs(url: &str) -> impl Iterator<Item = (&str, &str)> {
     let url = url.split('#').next().unwrap_or_default();
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    query.split('&').filter_map(|option| Some(option.split_once('=')?.0))
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    let pairs = options.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| (pair.split('=').next().unwrap_or_default(), pair))
 }

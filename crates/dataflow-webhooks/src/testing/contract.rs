@@ -1,5 +1,6 @@
 //! Owns the contract of a dedup store as a suite that its author runs.
 
+mod at_once;
 mod check;
 mod list;
 mod model;

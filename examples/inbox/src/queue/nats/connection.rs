@@ -33,6 +33,13 @@ pub(super) fn apart(url: &str) -> Result<(ConnectOptions, ServerAddr), Failure> 
         // Also of servers that this one tells of.
         .require_tls(server.tls_required());
     let mut url = server.into_inner();
+    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none();
+    if !is_bare || url.fragment().is_some() {
+        // A password that is written as it is ends the host's place: a piece of it is the port.
+        return Err(wrong_url(
+            "nothing may follow its host and port: in the credentials /, ? and # are %2F, %3F and %23",
+        ));
+    }
     if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
         return Err(wrong_url("it must name a host"));
     }
