@@ -253,7 +253,16 @@ impl Working {
         let stopping = CancellationToken::new();
         let worker = Worker::new(work, limits);
         let (queue, stop) = (queue.clone(), stopping.clone());
-        let task = tokio::spawn(async move { queue.work(&worker, &stop).await });
+        let task = tokio::spawn(async move {
+            loop {
+                match queue.work(&worker, &stop).await {
+                    // As the program does: a server may be away for a while.
+                    Err(error) if !stop.is_cancelled() => eprintln!("the queue: {error}"),
+                    done => return done,
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
         Self { runs, stopping, task }
     }
 
