@@ -45,8 +45,8 @@ pub use source::{ForwardedHeader, SourceAllowList, SourceError, UnknownHeader};
 pub use telemetry::{Counts, StoreOperation};
 pub use verify::{Tolerance, Verification, Verifier, verify};
 
-/// What the crates use that drive a delivery through a framework. Applications
-/// need none of it.
+/// What this project's other crates use, most of all those that drive a delivery
+/// through a framework. Applications need none of it.
 pub mod adapter {
     pub use crate::answer::Verdict;
     pub use crate::caught::caught;

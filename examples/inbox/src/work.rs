@@ -195,6 +195,42 @@ pub(crate) async fn until_stopped(
 async fn without_jobs(worker: &Worker) {
     tokio::time::sleep(LAST_ANSWER).await;
     worker.under_way.close();
-    worker.under_way.wait().await;
-    tokio::time::sleep(WAY_OUT).await;
+    loop {
+        worker.under_way.wait().await;
+        tokio::time::sleep(WAY_OUT).await;
+        // A late answer may have brought one.
+        if worker.under_way.is_empty() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_came_with_a_late_answer_is_waited_for() {
+        let worker = Worker::new(of(async |_| Ok(())), Settings::of("sqlite://none").limits);
+        let began = Instant::now();
+        let late = async {
+            sleep(LAST_ANSWER + WAY_OUT / 2).await;
+            let under_way = worker.under_way();
+            sleep(Duration::from_secs(60)).await;
+            drop(under_way);
+        };
+        tokio::join!(without_jobs(&worker), late);
+        assert_eq!(began.elapsed(), LAST_ANSWER + WAY_OUT / 2 + Duration::from_secs(60) + WAY_OUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_job_nobody_waits_for_longer_than_2_s() {
+        let worker = Worker::new(of(async |_| Ok(())), Settings::of("sqlite://none").limits);
+        let began = Instant::now();
+        without_jobs(&worker).await;
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
 }

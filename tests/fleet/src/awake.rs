@@ -1,4 +1,4 @@
-//! Owns what becomes of a test while which the machine stood still, as a virtual one does now and
+//! Owns what becomes of a test during which the machine stood still, as a virtual one does now and
 //! then, for seconds, while all clocks go on: then leases lapse and calls take too long, and it is
 //! nobody's doing.
 

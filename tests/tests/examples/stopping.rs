@@ -52,7 +52,7 @@ async fn sigterm_under_traffic_ends_it_within_10_s_with_every_acknowledged_event
     assert_eq!(idle.answer().await.unwrap().status, 200);
     let _silent = Wire::connect(address).await.unwrap();
     let senders: Vec<_> = (0..8).map(|_| tokio::spawn(traffic(address))).collect();
-    // The last of them may not have been told.
+    // More are printed than acknowledged: of each sender, the last answer may be missing.
     program.printed_lines(2 * senders.len() + 10).await;
 
     let stopped = Stopwatch::start();

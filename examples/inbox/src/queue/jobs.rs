@@ -17,7 +17,7 @@ use dataflow_webhooks_axum::BoxError;
 use receiver::in_full;
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
@@ -27,6 +27,9 @@ use crate::work::{End, Queued, Worker};
 
 /// How often a worker that has nothing to do looks for a job.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long it takes until a queue that was not told what became of a job is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// In how many signs of life a lease is cut.
 const HEARTBEATS: u32 = 4;
@@ -84,7 +87,8 @@ fn worker_context() -> WorkerContext {
 }
 
 /// Works until `stopping`, and then to the end of the jobs that run. When the database
-/// fails meanwhile the jobs run on, and it is told what became of them when it is back.
+/// fails meanwhile the jobs run on, and it is told what became of them when it is back, after
+/// `stopping` too.
 ///
 /// # Errors
 ///
@@ -115,7 +119,8 @@ pub(super) async fn work(
                     ended.push(end?);
                 }
             }
-            () = stopping.cancelled(), if running.is_empty() => return Ok(()),
+            () = stopping.cancelled(), if running.is_empty() && ended.is_empty() => return Ok(()),
+            () = sleep(TELL_AGAIN), if !ended.is_empty() => {}
             // Until the queue was told of the last ones, nothing more is taken.
             _ = looks.tick(), if free > 0 && ended.is_empty() && !stopping.is_cancelled() => {
                 // As many as can run: what is taken counts as begun.
@@ -137,10 +142,7 @@ pub(super) async fn work(
         }
         match rows.settle(&context, &ended).await {
             Ok(()) => ended.clear(),
-            Err(error) => {
-                warn!("the queue: not told what became of a job: {}", in_full(&*error));
-                tokio::time::sleep(LOOK).await;
-            }
+            Err(error) => warn!("the queue: not told what became of a job: {}", in_full(&*error)),
         }
     }
 }
@@ -177,4 +179,71 @@ pub(super) fn postponed(ended: &[Ended]) -> impl Iterator<Item = (String, Durati
     ended
         .iter()
         .filter_map(|Ended { result, pause, .. }| Some((result.task_id.to_string(), (*pause)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use dataflow_webhooks_axum::dedup::DedupKey;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::settings::Settings;
+    use crate::work::of;
+
+    /// A database with one job, that is away for whoever wants to write something down.
+    struct Away {
+        until: Instant,
+        job: Cell<Option<Task<Vec<u8>>>>,
+        told: RefCell<Vec<(Instant, Status)>>,
+    }
+
+    impl Rows for Away {
+        async fn register(&self, _: &WorkerContext) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        async fn live(&self, _: &WorkerContext, _: Duration) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        async fn take(&self, _: &WorkerContext, _: usize) -> Result<Vec<Task<Vec<u8>>>, BoxError> {
+            Ok(self.job.take().into_iter().collect())
+        }
+
+        async fn settle(&self, _: &WorkerContext, ended: &[Ended]) -> Result<(), BoxError> {
+            if Instant::now() < self.until {
+                return Err("the database is away".into());
+            }
+            let told = ended.iter().map(|ended| (Instant::now(), ended.result.status.clone()));
+            self.told.borrow_mut().extend(told);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_away_at_the_end_is_told_what_became_of_a_job_as_soon_as_it_is_back() {
+        let stopping = CancellationToken::new();
+        let stop = stopping.clone();
+        let work = of(move |_| {
+            stop.cancel();
+            async { Ok(()) }
+        });
+        // Not when a sign of life is due, which would do as well.
+        let until = Instant::now() + Duration::from_secs(61);
+        let item = Item {
+            key: DedupKey::from_event_id("evt_1"),
+            body: Bytes::from_static(br#"{"id":"evt_1","type":"pipeline.created"}"#),
+            signed_with: "current".to_owned(),
+        };
+        let rows = Away { until, job: Cell::new(Some(task(&item))), told: RefCell::default() };
+        let worker = Worker::new(work, Settings::of("sqlite://none").limits);
+        super::work(&rows, &worker, &stopping).await.unwrap();
+        let told = rows.told.into_inner();
+        assert_eq!(told.len(), 1);
+        let (at, status) = &told[0];
+        assert_eq!(*status, Status::Done);
+        assert!(*at < until + Duration::from_secs(2), "{:?} late", *at - until);
+    }
 }
