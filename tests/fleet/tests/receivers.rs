@@ -3,15 +3,22 @@
 
 use dataflow_webhooks::testing::Sample;
 use rustix::process::Signal;
+use webhook_fleet_tests::kept::Folder;
 use webhook_fleet_tests::postgres::Postgres;
-use webhook_fleet_tests::redis::{Cluster, Redis};
+use webhook_fleet_tests::redis::{Cluster, Redis, Sentinels};
 use webhook_tests::{Example, Request};
 
 /// Sends each event to one of the programs and then to another.
 async fn each_event_is_processed_by_one(url: &str) {
+    each_event_is_processed_by_one_with(&[("DEDUP_URL", url)]).await;
+}
+
+/// The same, with these variables.
+async fn each_event_is_processed_by_one_with(variables: &[(&str, &str)]) {
     let mut programs = Vec::new();
     for name in ["axum-receiver", "actix-receiver", "hyper-receiver"] {
-        let mut program = Example::start(Example::with_secret(name).env("DEDUP_URL", url));
+        let variables = variables.iter().copied();
+        let mut program = Example::start(Example::with_secret(name).envs(variables));
         let address = program.address().await;
         programs.push((program, address));
     }
@@ -62,6 +69,26 @@ async fn on_a_redis_cluster() {
 }
 
 #[tokio::test]
+async fn on_a_redis_under_sentinel() {
+    let servers = Sentinels::start();
+    each_event_is_processed_by_one(&servers.url()).await;
+}
+
+/// Trusted as the system's certificates are.
+#[tokio::test]
+async fn on_redis_over_tls() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = made.cert.pem();
+    let server = Redis::start_tls(&certificate, &made.signing_key.serialize_pem(), &[]);
+    let folder = Folder::new("receivers");
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, certificate).unwrap();
+    let url = format!("rediss://127.0.0.1:{}", server.port());
+    let trusted = ("SSL_CERT_FILE", file.to_str().unwrap());
+    each_event_is_processed_by_one_with(&[("DEDUP_URL", &*url), trusted]).await;
+}
+
+#[tokio::test]
 async fn on_postgresql() {
     let server = Postgres::start(&[]);
     each_event_is_processed_by_one(&server.url()).await;
@@ -69,7 +96,7 @@ async fn on_postgresql() {
 
 #[tokio::test]
 async fn on_a_file_of_sqlite() {
-    let folder = webhook_fleet_tests::kept::Folder::new("receivers");
+    let folder = Folder::new("receivers");
     let path = folder.path().join("dedup.db");
     each_event_is_processed_by_one(&format!("sqlite://{}", path.display())).await;
 }

@@ -11,6 +11,7 @@ mod programs;
 mod rules;
 mod stopping;
 mod transactions;
+mod written;
 
 /// Makes of `async fn rule(place: Place)` a test on each of these kinds of queue.
 macro_rules! on {

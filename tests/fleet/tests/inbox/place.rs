@@ -104,7 +104,12 @@ impl Place {
 
     /// The queue, ready to be used.
     pub(crate) async fn queue(&self) -> Queue {
-        let queue = Queue::open(&self.settings()).await.unwrap();
+        self.queue_with(&self.settings()).await
+    }
+
+    /// A queue with these settings, ready to be used.
+    pub(crate) async fn queue_with(&self, settings: &Settings) -> Queue {
+        let queue = Queue::open(settings).await.unwrap();
         let end = Instant::now() + PATIENCE;
         while let Err(error) = is_made(&queue).await {
             assert!(Instant::now() < end, "{error}");

@@ -23,7 +23,9 @@ on! {
     a_function_that_panics_before_its_job_begins_cuts_off_no_other_one,
     a_job_may_die_of_any_text_and_holds_nobody_up,
     a_failed_job_waits_for_its_next_attempt_and_others_do_not,
+    a_job_that_outlasts_its_lease_is_not_given_to_another_worker,
     what_was_processed_is_deleted_when_it_is_old_and_nothing_else_is,
+    queues_of_two_names_in_one_place_do_not_mix,
 }
 
 on! {
@@ -129,21 +131,28 @@ async fn a_job_that_panics_is_tried_again(place: Place) {
     working.stop().await;
 }
 
+/// Jobs that end when they may, each after this function.
+fn noted(runs: &Runs, may_end: &Arc<Notify>, first: fn(&Job)) -> Work {
+    let (runs, may_end) = (runs.clone(), Arc::clone(may_end));
+    Arc::new(move |job: Job| {
+        runs.note(&job);
+        first(&job);
+        let may_end = Arc::clone(&may_end);
+        Box::pin(async move {
+            may_end.notified().await;
+            Ok(())
+        })
+    })
+}
+
 async fn a_function_that_panics_before_its_job_begins_cuts_off_no_other_one(place: Place) {
     let queue = place.queue().await;
     let mut limits = place.settings().limits;
     limits.workers = 2;
     put(&queue, "evt_long").await;
     let (runs, may_end) = (Runs::default(), Arc::new(Notify::new()));
-    let (noted, end) = (runs.clone(), Arc::clone(&may_end));
-    let work: Work = Arc::new(move |job: Job| {
-        noted.note(&job);
+    let work = noted(&runs, &may_end, |job| {
         assert_eq!(job.event.id, "evt_long", "a panic that a test asked for");
-        let end = Arc::clone(&end);
-        Box::pin(async move {
-            end.notified().await;
-            Ok(())
-        })
     });
     let working = Working::with(&queue, limits, runs, work);
     working.runs.wait_for(1).await;
@@ -190,6 +199,43 @@ async fn a_failed_job_waits_for_its_next_attempt_and_others_do_not(place: Place)
     assert_eq!(runs, [run("evt_1", 1), run("evt_2", 1), run("evt_1", 2)]);
     // SQLite counts in whole seconds.
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    working.stop().await;
+}
+
+async fn a_job_that_outlasts_its_lease_is_not_given_to_another_worker(place: Place) {
+    let queue = place.queue().await;
+    let limits = place.settings().limits;
+    put(&queue, "evt_long").await;
+    let (runs, may_end) = (Runs::default(), Arc::new(Notify::new()));
+    let work = noted(&runs, &may_end, |_| {});
+    let working = Working::with(&queue, limits, runs, work);
+    working.runs.wait_for(1).await;
+    let other = Working::start(&place.queue().await, limits, |_, _| Ok(()));
+    sleep(limits.lease * 5 / 2).await;
+    // It would have had that one first.
+    put(&queue, "evt_2").await;
+    assert_eq!(other.runs.wait_for(1).await, [run("evt_2", 1)]);
+    may_end.notify_one();
+    working.stop().await;
+    other.stop().await;
+}
+
+async fn queues_of_two_names_in_one_place_do_not_mix(place: Place) {
+    let mut settings = place.settings();
+    settings.name = "invoices".to_owned();
+    let (queue, other) = (place.queue().await, place.queue_with(&settings).await);
+    for (queue, id) in [(&queue, "evt_1"), (&other, "evt_1"), (&queue, "evt_2")] {
+        put(queue, id).await;
+    }
+    let working = Working::start(&other, settings.limits, |_, _| Err("no".into()));
+    wait_for_dead(&other, 1).await;
+    assert_eq!(working.runs.so_far(), [1, 2, 3].map(|attempt| run("evt_1", attempt)));
+    working.stop().await;
+    assert!(all_dead(&queue).await.unwrap().is_empty());
+    let working = Working::start(&queue, settings.limits, |_, _| Ok(()));
+    let mut runs = working.runs.wait_for(2).await;
+    runs.sort();
+    assert_eq!(runs, [run("evt_1", 1), run("evt_2", 1)]);
     working.stop().await;
 }
 
