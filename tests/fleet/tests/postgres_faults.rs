@@ -12,7 +12,13 @@ use tokio::time::sleep;
 use webhook_fleet_tests::calls::{claimed, done, key, new_claim, sql_error, terms};
 use webhook_fleet_tests::kept::free_port;
 use webhook_fleet_tests::postgres::{Postgres, url};
+use webhook_fleet_tests::tests_unless_stalled;
 use webhook_tests::Stopwatch;
+
+tests_unless_stalled![
+    a_store_that_was_made_while_the_server_was_down_works_when_it_is_up,
+    after_a_restart_the_next_call_passes_and_finds_what_was_committed,
+];
 
 /// A server with the table, and a store in it.
 async fn server() -> (Postgres, PostgresStore) {
@@ -33,7 +39,6 @@ async fn a_server_that_is_down_is_an_error_within_two_seconds() {
     PostgresStore::connect(&url, "orders").await.unwrap_err();
 }
 
-#[tokio::test]
 async fn a_store_that_was_made_while_the_server_was_down_works_when_it_is_up() {
     let (mut server, store) = server().await;
     done(&store, "evt_1").await;
@@ -45,7 +50,6 @@ async fn a_store_that_was_made_while_the_server_was_down_works_when_it_is_up() {
 }
 
 /// All connections of the pool are dead then, and the first call meets one of them.
-#[tokio::test]
 async fn after_a_restart_the_next_call_passes_and_finds_what_was_committed() {
     let (mut server, store) = server().await;
     // A pool that does not try its connections itself.
