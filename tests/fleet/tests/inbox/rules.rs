@@ -302,17 +302,20 @@ async fn an_event_as_large_as_the_server_takes_can_be_given_up_on(place: Place) 
 async fn a_put_that_failed_while_the_server_was_away_leaves_nothing_behind(mut place: Place) {
     let queue = place.queue().await;
     place.kill();
-    let body = Sample::of("pipeline.created").id("evt_away").body();
+    let failed = async |id: &str| {
+        let body = Sample::of("pipeline.created").id(id).body();
+        queue.put(&item(id, body), None).await.unwrap_err()
+    };
     let end = Instant::now() + Duration::from_secs(60);
     // What is put before the client finds out may be kept: nobody can know better.
     loop {
-        let error = queue.put(&item("evt_finds_out", body.clone()), None).await.unwrap_err();
+        let error = failed("evt_finds_out").await;
         if error.to_string().starts_with("there is no connection to the server") {
             break;
         }
         assert!(Instant::now() < end, "the client did not find out: {error}");
     }
-    assert!(queue.put(&item("evt_away", body), None).await.is_err());
+    failed("evt_away").await;
     place.restart();
     let end = Instant::now() + Duration::from_secs(60);
     while all_dead(&queue).await.is_err() {
